@@ -1,0 +1,64 @@
+"""`deepseek-ocr COMMAND ...`: runs a command, turns its errors into lines and exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from ..errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError
+
+COMMANDS = {
+    "split": "check annotations and split them into train and test files",
+    "train": "fine-tune the model on a train file",
+    "test": "score a model on a test file",
+    "synth": "draw annotated sample documents",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code (see `deepseek_ocr.errors`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: deepseek-ocr COMMAND [--help] ...\n")
+        print("\n".join(f"  {name:8s} {text}" for name, text in COMMANDS.items()))
+        return EXIT_OK if arguments else EXIT_USAGE
+    command = arguments[0]
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, 1)
+        advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
+        print(f"deepseek-ocr: unknown command {command}; {advice}", file=sys.stderr)
+        return EXIT_USAGE
+    return run(command, arguments[1:])
+
+
+def run(command: str, argv: Sequence[str] | None = None) -> int:
+    """Run `deepseek_ocr.cli.COMMAND.main(argv)` and turn what it raises into an exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: finish files, exit 130
+    try:
+        entry: Callable[[Sequence[str]], int] = importlib.import_module(
+            f".{command}", __package__
+        ).main
+        return entry(arguments)
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001  the one place where a command ends
+        if "--debug" in arguments:
+            traceback.print_exc()
+        elif isinstance(error, UserError):
+            print(f"{command}: {error}", file=sys.stderr)
+        else:
+            name = type(error).__name__
+            print(
+                f"{command}: internal error ({name}: {error}); --debug shows where", file=sys.stderr
+            )
+        return error.exit_code if isinstance(error, UserError) else EXIT_INTERNAL
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,131 @@
+"""Annotations and an engine -> scored rows: one for every annotation, in their order.
+
+A row whose picture cannot be opened or whose generation raises is a result, too: `failed`, with the
+reason, scored as an empty answer. One bad row does not fail the rows that share its batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from PIL import Image
+
+from ..data.annotations import Annotation
+from ..inference.results import PageResult
+from ..metrics.text import TextScore, text_score
+from .loading import Loaded, PageLoader, reason_of
+
+Request = tuple[Sequence[Image.Image], str]
+"""The pages of one row and the prompt."""
+
+
+class Engine(Protocol):
+    """What evaluation needs of `deepseek_ocr.inference.engine.OcrEngine`."""
+
+    def generate(self, rows: Sequence[Request], *, max_new_tokens: int) -> list[PageResult]:
+        """One result for each row, in order."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoredRow:
+    """One row of the test file, what the model answered, and how good that is."""
+
+    annotation: Annotation
+    result: PageResult
+    score: TextScore
+
+    @property
+    def prediction(self) -> str:
+        """The raw answer; empty for a failed row, whatever it had produced."""
+        return "" if self.result.status == "failed" else self.result.text
+
+    @property
+    def truth(self) -> str:
+        """The text that should have been answered, as annotated."""
+        return self.annotation.text
+
+    @property
+    def document(self) -> str:
+        """The document the row belongs to: its group, or the row itself."""
+        group, row_id = self.annotation.group, self.annotation.id
+        return f"group {group}" if group is not None else f"row {row_id}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The object written to `predictions.jsonl`."""
+        annotation, result, score = self.annotation, self.result, self.score
+        return {
+            "id": annotation.id,
+            "images": list(annotation.images),
+            "group": annotation.group,
+            "prompt": annotation.prompt,
+            "prediction": self.prediction,
+            "text": annotation.text,
+            "status": result.status,
+            "reason": result.reason,
+            "num_tokens": result.num_tokens,
+            "num_image_tokens": result.num_image_tokens,
+            "seconds": round(result.seconds, 4),
+            "cer": score.cer,
+            "wer": score.wer,
+            **dataclasses.asdict(score),
+        }
+
+
+def score_row(annotation: Annotation, result: PageResult) -> ScoredRow:
+    """The row with its raw score; a failed result is scored as an empty answer."""
+    prediction = "" if result.status == "failed" else result.text
+    score = text_score(prediction, annotation.text)
+    return ScoredRow(annotation=annotation, result=result, score=score)
+
+
+def evaluate(
+    annotations: Sequence[Annotation],
+    engine: Engine,
+    loader: PageLoader,
+    *,
+    batch_size: int,
+    max_new_tokens: int,
+) -> Iterator[list[ScoredRow]]:
+    """Batches of scored rows, cut by row order, so that the same file gives the same batches."""
+    starts = range(0, len(annotations), batch_size)
+    batches = [annotations[start : start + batch_size] for start in starts]
+    references = ([annotation.images for annotation in batch] for batch in batches)
+    for batch, pages in zip(batches, loader.load(references), strict=True):
+        results = _answer_batch(engine, batch, pages, max_new_tokens)
+        yield [score_row(*pair) for pair in zip(batch, results, strict=True)]
+
+
+def _answer_batch(
+    engine: Engine, batch: Sequence[Annotation], pages: Sequence[Loaded], max_new_tokens: int
+) -> list[PageResult]:
+    """Results of the rows, of which those without pages have failed already."""
+    prompts = [annotation.prompt for annotation in batch]
+    requests = [(p, q) for p, q in zip(pages, prompts, strict=True) if not isinstance(p, str)]
+    answers = iter(answer_rows(engine, requests, max_new_tokens) if requests else [])
+    return [
+        failed(prompt, reason=loaded) if isinstance(loaded, str) else next(answers)
+        for loaded, prompt in zip(pages, prompts, strict=True)
+    ]
+
+
+def answer_rows(engine: Engine, rows: Sequence[Request], max_new_tokens: int) -> list[PageResult]:
+    """One result a row; if the batch raises, its rows are tried one by one."""
+    try:
+        results = engine.generate(rows, max_new_tokens=max_new_tokens)
+    except Exception as error:  # noqa: BLE001  recorded in the row's result
+        reason = reason_of(error)
+    else:
+        if len(results) != len(rows):
+            raise RuntimeError(f"the engine gave {len(results)} results for {len(rows)} rows")
+        return results
+    # Outside the `except`, whose traceback would keep the failed batch's tensors alive.
+    if len(rows) == 1:
+        return [failed(rows[0][1], reason=reason)]
+    return [result for row in rows for result in answer_rows(engine, [row], max_new_tokens)]
+
+
+def failed(prompt: str, *, reason: str) -> PageResult:
+    """The result of a row that has no answer."""
+    return PageResult(text="", status="failed", prompt=prompt, reason=reason)

@@ -1,0 +1,114 @@
+"""How files are written: whole or not at all, and growing files a locked line at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; when the block ends well it is synced and takes its place.
+
+    After a crash at any moment `path` holds its old content or the whole new one.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would hide results from colleagues
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write `content` (text as UTF-8) to `path`, whole or not at all.
+
+    Half a surrogate pair, which UTF-8 cannot hold, becomes `\\ud800`: in JSON the same text.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(_utf8(content) if isinstance(content, str) else content)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line under a lock and sync it; a torn last line is discarded first.
+
+    For the files that grow: `experiment_logs.txt`, `metrics.jsonl`, `predictions.jsonl`.
+    """
+    with Path(path).open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _discard_torn_line(file)
+        file.write(_utf8(line.rstrip("\n")) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _discard_torn_line(file) -> None:
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    file.seek(end - 1)
+    if file.read(1) == b"\n":
+        return
+    block = 1 << 16
+    while end > 0:
+        start = max(0, end - block)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            file.truncate(start + newline + 1)
+            return
+        end = start
+    file.truncate(0)
+
+
+def sync(path: Path) -> None:
+    """Ask the system to put a file's (or a folder's entries') bytes on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_output_dir(path: Path) -> Path:
+    """Create `path` if needed and check that files can be written there.
+
+    Raises:
+        UserError: it is a file, or cannot be created or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be used as output folder ({error.strerror}); "
+            f"name a folder that can be written to"
+        ) from None
+    return path

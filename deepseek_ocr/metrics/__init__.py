@@ -1,0 +1,1 @@
+"""How text is compared. Needs no torch, knows no model and no file."""

@@ -1,0 +1,86 @@
+"""Annotations with small pictures, and an engine whose answers a test decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from deepseek_ocr.data.annotations import Annotation, write_annotations
+from deepseek_ocr.evaluation.evaluate import ScoredRow, score_row
+from deepseek_ocr.inference.results import PageResult, Status
+
+PROMPT = "<image>\nConvert to markdown"
+
+
+class StubEngine:
+    """Answers with `answer(number of the page)`; an exception as answer is raised.
+
+    The number is the grey level of the row's first picture, as `draw_pages` made it.
+    """
+
+    device = "cpu"
+
+    def __init__(self, answer: Callable[[int], str | PageResult | BaseException]):
+        self.answer = answer
+        self.batch_sizes: list[int] = []
+
+    def generate(self, rows, *, max_new_tokens: int) -> list[PageResult]:
+        self.batch_sizes.append(len(rows))
+        answers = [self.answer(number_of(pages)) for pages, _ in rows]
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [a if isinstance(a, PageResult) else result(a) for a in answers]
+
+
+def number_of(pages: Sequence[Image.Image]) -> int:
+    return pages[0].convert("L").getpixel((0, 0))
+
+
+def result(text: str, status: Status = "ok", reason: str = "") -> PageResult:
+    return PageResult(text=text, status=status, prompt=PROMPT, reason=reason, num_tokens=len(text))
+
+
+def open_grey(reference: str) -> Image.Image:
+    """`7.png` -> a picture of grey level 7, without a file."""
+    return Image.new("RGB", (30, 20), (int(reference.split(".")[0]),) * 3)
+
+
+def annotations(texts: Sequence[str], groups: Sequence[str | None] | None = None):
+    """One annotation for each text: id `row-0`, picture `0.png`, and so on."""
+    return [
+        Annotation(
+            id=f"row-{number}",
+            images=(f"{number}.png",),
+            prompt=PROMPT,
+            text=text,
+            group=groups[number] if groups else None,
+        )
+        for number, text in enumerate(texts)
+    ]
+
+
+def draw_pages(folder: Path, count: int) -> Path:
+    """Pictures `0.png`, ... below `folder`, each of the grey level that is its number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        open_grey(f"{number}.png").save(folder / f"{number}.png")
+    return folder
+
+
+def write_dataset(folder: Path, texts: Sequence[str]) -> tuple[Path, Path]:
+    """(data root, test file) with a row and a picture for each text."""
+    root = draw_pages(folder / "pages", len(texts))
+    write_annotations(folder / "test.json", annotations(texts))
+    return root, folder / "test.json"
+
+
+def scored(
+    prediction: str, truth: str, *, number: int = 0, status: Status = "ok", reason: str = ""
+) -> ScoredRow:
+    annotation = Annotation(
+        id=f"row-{number}", images=(f"{number % 256}.png",), prompt=PROMPT, text=truth
+    )
+    return score_row(annotation, result(prediction, status, reason))

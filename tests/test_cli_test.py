@@ -1,0 +1,299 @@
+"""`test.py` from its flags to its files, with an engine whose answers are known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from typing import get_args
+
+import pytest
+
+from deepseek_ocr.cli import main as cli
+from deepseek_ocr.errors import (
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    UserError,
+)
+from deepseek_ocr.evaluation.run import Mode
+
+from .evaluation.samples import StubEngine, draw_pages, write_dataset
+
+TEXTS = ["a cat", "two\nlines", "Größe 😀", "sat on", "the mat"]
+
+
+@pytest.fixture
+def use_engine(monkeypatch):
+    """Puts an engine in the place of the real one; returns the arguments it was loaded with."""
+
+    def use(engine):
+        loaded = []
+
+        def load_engine(model_path, **settings):
+            loaded.append((model_path, settings))
+            if isinstance(engine, Exception):
+                raise engine
+            return engine
+
+        module = types.ModuleType("engine")
+        module.load_engine = load_engine
+        monkeypatch.setitem(sys.modules, "deepseek_ocr.inference.engine", module)
+        return loaded
+
+    return use
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path, TEXTS)
+
+
+def run(dataset, output_dir, *flags) -> int:
+    root, test_file = dataset
+    required = ["--data_root", root, "--test_file", test_file, "--model_path", "nano"]
+    return cli.run("test", [*map(str, [*required, "--output_dir", output_dir]), *flags])
+
+
+def perfect(number: int) -> str:
+    return TEXTS[number]
+
+
+def predictions_of(folder):
+    lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_test_writes_all_its_files_and_prints_the_report_last(
+    dataset, tmp_path, use_engine, capsys
+):
+    use_engine(StubEngine(perfect))
+    out = tmp_path / "results"
+    assert run(dataset, out) == EXIT_OK
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == str(out / "report.html")
+    assert printed[1].split()[:5] == ["CER", "0.0000", "0.0000", "0.0000", "0.0000"]
+    assert "5 ok" in printed[-2]
+    assert {path.name for path in out.iterdir()} == {
+        "predictions.jsonl",
+        "metrics.json",
+        "report.html",
+        "experiment_logs.txt",
+        "metrics.jsonl",
+    }
+    rows = predictions_of(out)
+    assert [(row["id"], row["prediction"], row["text"]) for row in rows] == [
+        (f"row-{n}", text, text) for n, text in enumerate(TEXTS)
+    ]
+
+
+def test_a_failed_row_is_counted_named_and_exits_3(dataset, tmp_path, use_engine, capsys):
+    use_engine(StubEngine(lambda n: RuntimeError("no memory") if n == 1 else perfect(n)))
+    out = tmp_path / "results"
+    assert run(dataset, out) == EXIT_SOME_FAILED
+    row = predictions_of(out)[1]
+    assert (row["status"], row["prediction"], row["cer"]) == ("failed", "", 1.0)
+    assert row["reason"] == "RuntimeError: no memory"
+    scores = json.loads((out / "metrics.json").read_text())
+    assert scores["statuses"]["failed"]["count"] == 1
+    assert scores["scores"]["raw"]["cer"]["errors"] == len(TEXTS[1])
+    assert "failed: row-1: RuntimeError: no memory" in capsys.readouterr().err
+    assert "test failed row=row-1" in (out / "experiment_logs.txt").read_text()
+
+
+def test_an_unreadable_picture_is_a_failed_row(dataset, tmp_path, use_engine):
+    root, _ = dataset
+    (root / "2.png").write_bytes((root / "2.png").read_bytes()[:40])
+    use_engine(StubEngine(perfect))
+    assert run(dataset, tmp_path / "results") == EXIT_SOME_FAILED
+    statuses = [row["status"] for row in predictions_of(tmp_path / "results")]
+    assert statuses == ["ok", "ok", "failed", "ok", "ok"]
+
+
+def test_bad_answers_are_a_result_and_not_a_failure(dataset, tmp_path, use_engine, capsys):
+    use_engine(StubEngine(lambda n: "\ud800\x00\u2028<script>" * 50))
+    assert run(dataset, tmp_path / "results") == EXIT_OK
+    scores = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    assert scores["scores"]["raw"]["cer"]["share_above_1"] == 1
+    capsys.readouterr().out.encode("utf-8")
+
+
+def test_an_odd_reason_leaves_every_file_readable(dataset, tmp_path, use_engine):
+    use_engine(StubEngine(lambda n: RuntimeError("\ud800\x00 broken")))
+    assert run(dataset, tmp_path / "results") == EXIT_SOME_FAILED
+    for path in (tmp_path / "results").iterdir():
+        path.read_text(encoding="utf-8")
+    assert predictions_of(tmp_path / "results")[0]["reason"] == "RuntimeError: \ud800\x00 broken"
+
+
+def results_of(out):
+    """Every result file's content, but for the seconds."""
+    rows = [row | {"seconds": None} for row in predictions_of(out)]
+    scores = json.loads((out / "metrics.json").read_text()) | {"seconds": None}
+    return rows, scores, (out / "report.html").read_bytes()
+
+
+def test_the_same_test_gives_the_same_results_with_workers_too(
+    dataset, tmp_path, use_engine, capsys
+):
+    use_engine(StubEngine(lambda n: perfect(n)[::-1]))
+    run(dataset, tmp_path / "first")
+    run(dataset, tmp_path / "second", "--num_workers", "1")
+    assert results_of(tmp_path / "first") == results_of(tmp_path / "second")
+
+
+def test_a_second_test_replaces_results_and_continues_logs(dataset, tmp_path, use_engine):
+    out = tmp_path / "results"
+    use_engine(StubEngine(perfect))
+    run(dataset, out)
+    run(dataset, out, "--limit", "2")
+    assert len(predictions_of(out)) == 2
+    assert json.loads((out / "metrics.json").read_text())["num_rows"] == 2
+    assert (out / "experiment_logs.txt").read_text().count(" test start ") == 2
+    ends = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["event"] for row in ends].count("end") == 2
+
+
+def test_an_interrupted_test_keeps_its_rows_and_no_old_scores(dataset, tmp_path, use_engine):
+    out = tmp_path / "results"
+    use_engine(StubEngine(perfect))
+    run(dataset, out)
+    use_engine(StubEngine(lambda n: KeyboardInterrupt() if n == 3 else perfect(n)))
+    assert run(dataset, out, "--batch_size", "2") == EXIT_INTERRUPTED
+    assert len(predictions_of(out)) == 2
+    assert not (out / "metrics.json").exists()
+    assert not (out / "report.html").exists()
+    assert "test interrupted" in (out / "experiment_logs.txt").read_text()
+
+
+def test_an_error_of_ours_is_logged(dataset, tmp_path, use_engine, capsys):
+    class Losing(StubEngine):
+        def generate(self, rows, *, max_new_tokens):
+            return []
+
+    use_engine(Losing(perfect))
+    assert run(dataset, tmp_path / "results") == EXIT_INTERNAL
+    log = (tmp_path / "results" / "experiment_logs.txt").read_text()
+    assert 'test error type=RuntimeError reason="the engine gave 0 results for 5 rows"' in log
+
+
+def test_flags_reach_the_engine(dataset, tmp_path, use_engine):
+    loaded = use_engine(StubEngine(perfect))
+    flags = ["--mode", "tiny", "--dtype=float32", "--device", "cpu", "--max-tiles", "4"]
+    assert run(dataset, tmp_path / "results", *flags) == EXIT_OK
+    ((model_path, settings),) = loaded
+    assert model_path == "nano"
+    assert settings == {
+        "device": "cpu",
+        "dtype": "float32",
+        "adapter": None,
+        "mode": "tiny",
+        "tile_size": None,
+        "base_size": None,
+        "max_tiles": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch_size", "0"], "--batch_size must be at least 1, got 0"),
+        (["--limit", "-1"], "--limit must be at least 1, got -1"),
+        (["--batchsize", "2"], "did you mean --batch_size?"),
+        (["--mode", "huge"], "--mode"),
+    ],
+)
+def test_a_wrong_flag_is_wrong_usage(dataset, tmp_path, use_engine, capsys, flags, message):
+    loaded = use_engine(StubEngine(perfect))
+    assert run(dataset, tmp_path / "results", *flags) == EXIT_USAGE
+    assert message in capsys.readouterr().err
+    assert not loaded
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]\n", "test.json"),
+        ('[\n{"id": "a", "images": ["0.png"], "prompt": "<image>"}\n]\n', "test.json:2"),
+        ('[\n{"id": "a"\n', "test.json"),
+        (None, "test.json"),
+    ],
+)
+def test_a_bad_test_file_is_refused_before_a_model_is_loaded(
+    dataset, tmp_path, use_engine, capsys, content, message
+):
+    root, test_file = dataset
+    test_file.unlink()
+    if content is not None:
+        test_file.write_text(content)
+    loaded = use_engine(StubEngine(perfect))
+    assert run((root, test_file), tmp_path / "results") == EXIT_REFUSED
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not loaded
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_test_file_of_another_data_root_is_refused(dataset, tmp_path, use_engine, capsys):
+    _, test_file = dataset
+    loaded = use_engine(StubEngine(perfect))
+    other = draw_pages(tmp_path / "other", 2)
+    assert run((other, test_file), tmp_path / "results") == EXIT_REFUSED
+    assert "2.png" in capsys.readouterr().err
+    assert not loaded
+
+
+def test_an_output_folder_that_is_a_file_is_refused(dataset, tmp_path, use_engine):
+    loaded = use_engine(StubEngine(perfect))
+    (tmp_path / "results").write_text("")
+    assert run(dataset, tmp_path / "results") == EXIT_REFUSED
+    assert not loaded
+
+
+def test_a_model_that_cannot_be_used_is_refused_and_nothing_is_written(
+    dataset, tmp_path, use_engine, capsys
+):
+    use_engine(UserError("nano: not a model folder"))
+    assert run(dataset, tmp_path / "results") == EXIT_REFUSED
+    assert capsys.readouterr().err == "test: nano: not a model folder\n"
+    assert not list((tmp_path / "results").iterdir())
+
+
+def test_the_modes_offered_are_the_models():
+    from deepseek_ocr.model.resolution import MODE_NAMES
+
+    assert get_args(Mode) == MODE_NAMES
+
+
+def test_help_and_metrics_need_no_torch():
+    program = (
+        "import sys, deepseek_ocr.evaluation.run, deepseek_ocr.cli.test\n"
+        "print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_real_receipts_are_tested(shared, tmp_path, use_engine):
+    """Pictures as they come, with a model that answers nothing."""
+    from deepseek_ocr.data.annotations import Annotation, write_annotations
+
+    root = shared / "data" / "sroie_receipts"
+    pictures = sorted((root / "img").iterdir())[:3]
+    annotations = [
+        Annotation(id=p.stem, images=(f"img/{p.name}",), prompt="<image>", text="TOTAL 1.00")
+        for p in pictures
+    ]
+    write_annotations(tmp_path / "test.json", annotations)
+    use_engine(StubEngine(lambda n: ""))
+    assert run((root, tmp_path / "test.json"), tmp_path / "results") == EXIT_OK
+    report = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
+    assert report.count("data:image/jpeg;base64,") == 3
