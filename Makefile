@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c co
 .PHONY: demo test check proof clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m deepseek_ocr.cli.demo --out demo
+	@bash examples/demo.sh $(CURDIR)/$(BIN)/python demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto

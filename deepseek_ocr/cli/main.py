@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import signal
 import sys
 import traceback
@@ -39,6 +40,9 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Run `deepseek_ocr.cli.COMMAND.main(argv)` and turn what it raises into an exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: finish files, exit 130
+    for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 must not end a finished job
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         entry: Callable[[Sequence[str]], int] = importlib.import_module(
             f".{command}", __package__

@@ -15,7 +15,19 @@ import torch
 from transformers import PreTrainedConfig
 
 
-class SamConfig(PreTrainedConfig):
+class PartConfig(PreTrainedConfig):
+    """What the three parts' configs share: an unknown or impossible size is an error."""
+
+    model_type = "deepseek_ocr_part"
+
+    def __post_init__(self, **kwargs):
+        _check_fixed(kwargs, "")
+        _check_known(type(self), kwargs)
+        _check_sizes(self)
+        super().__post_init__(**kwargs)
+
+
+class SamConfig(PartConfig):
     """SAM-ViT-B with its neck and the 16x compressor (`deepencoder.py:548-1058`)."""
 
     model_type = "deepseek_ocr_sam"
@@ -34,7 +46,7 @@ class SamConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-6
 
 
-class ClipConfig(PreTrainedConfig):
+class ClipConfig(PartConfig):
     """CLIP-L's transformer, fed with SAM's features (`deepencoder.py:188-539`)."""
 
     model_type = "deepseek_ocr_clip"
@@ -49,7 +61,7 @@ class ClipConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-5
 
 
-class TextConfig(PreTrainedConfig):
+class TextConfig(PartConfig):
     """The DeepSeek decoder: defaults are the published model's (`configuration_deepseek_v2.py`)."""
 
     model_type = "deepseek_ocr_text"
@@ -93,7 +105,7 @@ class TextConfig(PreTrainedConfig):
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
         scaling = self.rope_scaling  # the parent would fold it into `rope_parameters`
-        super().__post_init__(**{k: v for k, v in kwargs.items() if k not in _LANGUAGE_CONSTANTS})
+        super().__post_init__(**kwargs)
         self.rope_scaling = scaling
         _check_text(self)
 
@@ -146,6 +158,7 @@ _MUST_BE: dict[str, tuple[Any, ...]] = {
     "attention_bias": (False, None),
     "attention_dropout": (0, 0.0, None),
     "ep_size": (1, None),
+    "head_dim": (None,),
     "lm_head": (True,),
     "mlp_bias": (False, None),
     "moe_layer_freq": (1,),
@@ -154,9 +167,11 @@ _MUST_BE: dict[str, tuple[Any, ...]] = {
     "quantization_config": (None,),
     "rm_head": (False,),
     "rope_interleave": (True, None),
+    "rope_parameters": (None,),
     "sliding_window": (None,),
     "tie_word_embeddings": (False, None),
 }
+_PUBLISHED_BLOCKS = ("language_config", "vision_config", "projector_config")
 _WIDTH_KEYS = {  # published name in vision_config.width.* -> our name
     "sam_vit_b": {
         "width": "hidden_size",
@@ -202,13 +217,12 @@ class DeepseekOcrConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         published = {
-            key: kwargs.pop(key)
-            for key in ("language_config", "vision_config", "projector_config")
-            if kwargs.get(key) is not None
+            key: kwargs.pop(key) for key in _PUBLISHED_BLOCKS if kwargs.get(key) is not None
         }
         top = {k: kwargs.pop(k) for k in (*_PUBLISHED_TEXT_KEYS, *_OTHER_TEXT_KEYS) if k in kwargs}
         _check_fixed({"tie_word_embeddings": self.tie_word_embeddings} | kwargs, "")
         if published or top:
+            _check_given_once(self, published, top)
             sam, clip, text = _from_published(published, top)
             self.sam_config = self.sam_config or sam
             self.clip_config = self.clip_config or clip
@@ -364,12 +378,66 @@ def _check_fixed(values: dict[str, Any], where: str) -> None:
                 f"config.json: {where}{key} is {values[key]!r}, which this network does not "
                 f"support; expected {allowed[0]!r}"
             )
+    if set(values.get("layer_types") or ()) - {"full_attention"}:
+        raise ValueError(
+            f"config.json: {where}layer_types is {values['layer_types']!r}; only 'full_attention' "
+            f"is supported"
+        )
     for key in ("tile_tag", "global_view_pos"):
         if key in values and values[key] != _CONSTANTS[key]:
             raise ValueError(
                 f"config.json: {where}{key} is {values[key]!r}; "
                 f"only {_CONSTANTS[key]!r} is supported"
             )
+
+
+def _check_given_once(config: DeepseekOcrConfig, published: dict, top: dict) -> None:
+    """A part comes from the published blocks or from a sub-config, never from both."""
+    for key, block in published.items():
+        if not isinstance(block, dict):
+            raise ValueError(f"config.json: {key} is {block!r}; expected an object")
+    language = bool(top) or "language_config" in published
+    for name, given in (
+        ("text_config", language),
+        ("sam_config", "vision_config" in published),
+        ("clip_config", "vision_config" in published),
+    ):
+        if given and getattr(config, name):
+            raise ValueError(
+                f"config.json: {name} stands beside the published keys of the same part; keep one"
+            )
+
+
+# What `transformers` itself adds to any config, beside names that begin with an underscore.
+_GENERAL_KEYS = {
+    "attn_implementation", "experts_implementation", "model_type", "name_or_path",
+    "output_attentions", "torch_dtype",
+}  # fmt: skip
+# None where the published file may leave them out.
+_SIZES_OR_NONE = {
+    "n_routed_experts", "num_experts_per_tok", "n_group", "topk_group",
+    "q_lora_rank", "kv_lora_rank",
+}  # fmt: skip
+_SIZES = _SIZES_OR_NONE | {
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
+    "intermediate_size", "moe_intermediate_size", "max_position_embeddings", "image_size",
+    "patch_size", "window_size", "out_channels",
+}  # fmt: skip
+
+
+def _check_known(kind: type, kwargs: dict[str, Any]) -> None:
+    for key in kwargs:
+        if not (key.startswith("_") or key in _GENERAL_KEYS or key in _MUST_BE):
+            raise ValueError(f"config.json: unknown key {key!r} for {kind.__name__}")
+
+
+def _check_sizes(config: PreTrainedConfig) -> None:
+    for key in sorted(_SIZES):
+        value = getattr(config, key, None)
+        if value is None and (key in _SIZES_OR_NONE or not hasattr(config, key)):
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"config.json: {key} is {value!r}; expected a whole number from 1")
 
 
 _TEXT_CHOICES = {
@@ -466,6 +534,14 @@ def _check_whole(config: DeepseekOcrConfig) -> None:
             )
     if len(sam.downsample_channels) != 2:
         raise ValueError("config.json: downsample_channels needs two numbers (16x compression)")
+    if config.balance_loss_weight < 0:
+        raise ValueError(
+            f"config.json: balance_loss_weight is {config.balance_loss_weight}; expected 0 or more"
+        )
+    if not isinstance(config.image_token_id, int):
+        raise ValueError(
+            f"config.json: image_token_id is {config.image_token_id!r}; expected an id"
+        )
     if not 0 <= config.image_token_id < text.vocab_size:
         raise ValueError(
             f"config.json: image_token_id {config.image_token_id} is outside the vocabulary of "

@@ -7,6 +7,7 @@ from the files' headers, before any weight is read.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+from transformers.utils import logging as transformers_logging
 
 from ..errors import UserError
 from ..files import sha256_of
@@ -58,6 +60,8 @@ def load_model(
         raise UserError(f"unknown dtype {dtype!r}; known: auto, {', '.join(DTYPES)}")
     wanted = DTYPES.get(dtype)
     target = pick_device(device)
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()  # bars are for terminals
     if str(source) in UNTRAINED:
         model: Any
         model, processor = untrained(str(source), dtype=wanted or torch.float32, seed=seed)

@@ -293,7 +293,7 @@ def check_reserved(reserved: list[int], produced: list[int]) -> None:
     for row, wanted in enumerate(reserved, start=1):
         found = 0
         while remaining and found < wanted:
-            number, tokens = remaining.pop(0)
+            _, tokens = remaining.pop(0)
             found += tokens
         if found != wanted:
             raise ValueError(

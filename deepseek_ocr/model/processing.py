@@ -236,7 +236,7 @@ class DeepseekOcrProcessor(ProcessorMixin):
         return cls(
             DeepseekOcrImageProcessor(**pictures),
             make_tokenizer(
-                Tokenizer.from_str(json.dumps(tokenizer_json)),
+                read_tokenizer(source, tokenizer_json),
                 read_json(source, "tokenizer_config.json", sought),
             ),
             settings.get("prompt"),
@@ -294,17 +294,32 @@ def make_tokenizer(
     return wrapped
 
 
+def read_tokenizer(source: str, content: dict[str, Any]) -> Tokenizer:
+    """The content of a `tokenizer.json` -> the tokenizer.
+
+    Raises:
+        ValueError: it describes none.
+    """
+    try:
+        return Tokenizer.from_str(json.dumps(content))
+    except Exception as error:  # noqa: BLE001  tokenizers raises nothing narrower
+        raise ValueError(f"{source}: tokenizer.json is no tokenizer ({error})") from None
+
+
 def read_json(source: str, name: str, sought: dict[str, Any]) -> dict[str, Any] | None:
     """One JSON file of a model folder or Hub id; None where there is none.
 
     Raises:
-        ValueError: the file is not valid JSON.
+        ValueError: the file is not valid JSON, or not an object.
     """
     path = cached_file(source, name, _raise_exceptions_for_missing_entries=False, **sought)
     if path is None:
         return None
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         line = getattr(error, "lineno", 1)
         raise ValueError(f"{path}:{line}: not valid JSON") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}:1: expected a JSON object")
+    return content

@@ -1,0 +1,40 @@
+"""What is wrong with a dataset, as values: collected, counted and listed, never dropped."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, order=True, slots=True)
+class Problem:
+    """Why something in a dataset cannot be used.
+
+    `source` is `file:line`, or the file where it has no lines; `kind` a few words that group
+    problems of one sort; `reason` what was found and what to do.
+    """
+
+    kind: str
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+def listing(problems: Iterable[Problem], shown: int = 20) -> Iterator[str]:
+    """Lines for people: each kind with its count, then its first `shown` problems."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem)
+    for kind, group in kinds.items():
+        yield f"{kind}: {len(group)}"
+        for problem in group[:shown]:
+            yield f"  {printable(str(problem))}"
+        if len(group) > shown:
+            yield f"  ... and {len(group) - shown} more"
+
+
+def printable(text: str) -> str:
+    """One line that a terminal shows as it is: names and texts of others may hold control codes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,32 @@
+"""What is asked of the pictures: a prompt holds one `<image>` for each of them."""
+
+from __future__ import annotations
+
+from .annotations import IMAGE_TOKEN
+
+DEFAULT_PROMPT = "<image>\nConvert to markdown"
+
+
+def typed_prompt(prompt: str) -> str:
+    r"""A prompt as typed on a command line, where `\n` means a newline."""
+    return prompt.replace("\\n", "\n")
+
+
+def with_image_tokens(prompt: str, num_images: int) -> str:
+    """The prompt with `<image>` in front, once a picture, if it has none."""
+    if IMAGE_TOKEN in prompt or num_images == 0:
+        return prompt
+    separator = "" if prompt.startswith("\n") or not prompt else "\n"
+    return IMAGE_TOKEN * num_images + separator + prompt
+
+
+def for_images(prompt: str, num_images: int) -> str:
+    """A prompt meant for samples of one picture, for one with `num_images` (0: without pictures).
+
+    Its only `<image>` is repeated or taken away; a prompt with several is left as it is.
+    """
+    if prompt.count(IMAGE_TOKEN) != 1 or num_images == 1:
+        return with_image_tokens(prompt, num_images)
+    if num_images == 0:
+        return prompt.replace(IMAGE_TOKEN, "").lstrip("\n")
+    return prompt.replace(IMAGE_TOKEN, IMAGE_TOKEN * num_images)

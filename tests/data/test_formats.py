@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from deepseek_ocr.data.annotations import Annotation, Region
+from deepseek_ocr.data.checking import check_dataset
+from deepseek_ocr.data.folder import DatasetFolder, natural_order
+from deepseek_ocr.data.formats import choose_reader, readers
+from deepseek_ocr.data.formats.sroie import _Line, reading_order
+from deepseek_ocr.data.problems import Problem
+from deepseek_ocr.errors import UsageError, UserError
+
+from .datasets import documents, draw, sidecars
+
+
+def read(root, name="auto"):
+    folder = DatasetFolder(root)
+    return list(choose_reader(folder, name)[0].read(folder))
+
+
+def detected(root) -> str:
+    return choose_reader(DatasetFolder(root))[0].NAME
+
+
+def only(found) -> Annotation:
+    (sample,) = found
+    assert isinstance(sample, Annotation), sample
+    return sample
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_a_reader_is_a_module_and_is_found_by_being_there():
+    assert set(readers()) >= {"sidecar", "json", "jsonl", "txt", "sroie"}
+
+
+def test_pairs_with_json_beside_them_are_sidecars(tmp_path):
+    row = {
+        "text": "hello\n",
+        "prompt": "Read.",
+        "lang": "en",
+        "group": "g",
+        "id": 7,
+        "kind": "letter",
+        "regions": [{"label": "title", "bbox": [1, 2, 3, 4], "text": "hi"}],
+    }
+    sample = only(read(sidecars(tmp_path, {"a/b.png": row})))
+    assert detected(tmp_path) == "sidecar"
+    assert (sample.id, sample.images, sample.text) == ("7", ("a/b.png",), "hello\n")
+    assert (sample.prompt, sample.lang, sample.group) == ("Read.", "en", "g")
+    assert sample.regions == (Region(label="title", box=(1, 2, 3, 4), text="hi"),)
+    assert sample.source == "a/b.json:1" and sample.attributes["kind"] == "letter"
+
+
+@pytest.mark.parametrize("pictures, annotations", [("images", "annotations"), ("img", "labels")])
+def test_annotations_may_lie_in_a_sister_folder(tmp_path, pictures, annotations):
+    draw(tmp_path / pictures / "a" / "1.png")
+    write(tmp_path / annotations / "a" / "1.json", {"text": "t"})
+    assert only(read(tmp_path)).images == (f"{pictures}/a/1.png",)
+
+
+def test_a_sidecar_may_list_several_pictures(tmp_path):
+    sidecars(tmp_path, {"a_p1.png": {"text": "t", "images": ["a_p1.png", "a_p2.png"]}})
+    draw(tmp_path / "a_p2.png")
+    assert only(read(tmp_path)).images == ("a_p1.png", "a_p2.png")
+
+
+def test_a_sidecar_that_lists_other_pictures_leaves_its_own_without_annotation(tmp_path):
+    sidecars(tmp_path, {"a.png": {"text": "t", "images": ["b.png"]}})
+    draw(tmp_path / "b.png")
+    sample, problem = read(tmp_path)
+    assert sample.images == ("b.png",)
+    assert (problem.kind, problem.source) == ("picture without annotation", "a.png")
+
+
+@pytest.mark.parametrize(
+    "note, kind",
+    [
+        ("a.png", None),
+        ("/home/me/scans/a.png", None),
+        (r"C:\scans\a.png", None),
+        ("original.pdf", None),
+        ("b.png", "ambiguous annotation"),
+        ("../../secret.png", "bad path"),
+        ("/etc/passwd", "bad path"),
+    ],
+)
+def test_a_sidecar_may_note_the_name_of_its_picture_but_no_other(tmp_path, note, kind):
+    sidecars(tmp_path, {"a.png": {"text": "t", "image": note}, "b.png": "t"})
+    found = read(tmp_path)[0]
+    assert found.images == ("a.png",) if kind is None else found.kind == kind
+
+
+def test_a_sidecar_may_stand_for_the_pages_of_a_tiff(tmp_path):
+    pages = [f"a.tif#page={n}" for n in (1, 2)]
+    draw(tmp_path / "a.tif")
+    write(tmp_path / "a.json", {"text": "t", "images": pages})
+    assert only(read(tmp_path)).images == tuple(pages)
+
+
+@pytest.mark.parametrize("key", ["ground_truth", "markdown", "transcription", "answer", "gt"])
+def test_the_usual_names_of_the_text_are_known(tmp_path, key):
+    assert only(read(sidecars(tmp_path, {"a.png": {key: "t"}}))).text == "t"
+
+
+def test_two_different_texts_are_a_problem_unless_one_is_called_text(tmp_path):
+    (problem,) = read(sidecars(tmp_path / "1", {"a.png": {"markdown": "m", "answer": "a"}}))
+    assert problem.reason == "'markdown' and 'answer' differ; call the one to learn 'text'"
+    assert only(read(sidecars(tmp_path / "2", {"a.png": {"text": "t", "label": "l"}}))).text == "t"
+    assert only(read(sidecars(tmp_path / "3", {"a.png": {"gt": "t", "label": "t"}}))).text == "t"
+
+
+def test_a_list_names_its_pictures_from_its_own_folder_or_the_root(tmp_path):
+    draw(tmp_path / "sub" / "a.png")
+    draw(tmp_path / "b.png", 1)
+    rows = [
+        {"image": "./a.png", "text": "1"},
+        {"images": ["b.png", "sub/a.png"], "text": "2"},
+        {"images": [], "text": "3", "id": "third"},
+    ]
+    write(tmp_path / "sub" / "rows.json", "[\n" + ",\n".join(map(json.dumps, rows)) + "]")
+    found = read(tmp_path)
+    assert detected(tmp_path) == "json"
+    assert [sample.images for sample in found] == [("sub/a.png",), ("b.png", "sub/a.png"), ()]
+    assert [sample.source for sample in found] == [f"sub/rows.json:{n}" for n in (2, 3, 4)]
+
+
+def test_jsonl_has_an_object_a_line(tmp_path):
+    draw(tmp_path / "a.png")
+    write(tmp_path / "rows.jsonl", '\n{"file_name": "a.png", "text": "t"}\n')
+    assert detected(tmp_path) == "jsonl"
+    sample = only(read(tmp_path))
+    assert (sample.images, sample.source) == (("a.png",), "rows.jsonl:2")
+
+
+def test_a_conversation_of_one_question_and_answer_is_read(tmp_path):
+    turns = [{"from": "human", "value": "<image>\nQ"}, {"from": "gpt", "value": "A"}]
+    draw(tmp_path / "a.png")
+    write(tmp_path / "rows.json", [{"image": "a.png", "conversations": turns}])
+    assert (only(read(tmp_path)).prompt, only(read(tmp_path)).text) == ("<image>\nQ", "A")
+
+
+@pytest.mark.parametrize(
+    "turns, reason",
+    [
+        ([("user", "q"), ("assistant", "a")] * 2, "a conversation's later turns are not supported"),
+        ([("user", "q")], "a conversation of user; expected"),
+        ([("system", "s"), ("user", "q"), ("assistant", "a")], "a conversation of system, user"),
+        ([("user", None), ("assistant", "a")], "expected its text as a string"),
+        ([], "a conversation of no turns"),
+    ],
+)
+def test_other_conversations_are_problems_with_their_reason(tmp_path, turns, reason):
+    draw(tmp_path / "a.png")
+    messages = [{"role": role, "content": content} for role, content in turns]
+    write(tmp_path / "rows.jsonl", {"image": "a.png", "messages": messages})
+    (problem,) = read(tmp_path)
+    assert reason in problem.reason and problem.source == "rows.jsonl:1"
+
+
+def test_all_problems_of_a_row_are_told(tmp_path):
+    draw(tmp_path / "a.png")
+    row = {"image": "../x.png", "regions": [{"box": 3}], "lang": []}
+    write(tmp_path / "rows.jsonl", '{"image": "a.png", "text": "t"}\n' + json.dumps(row))
+    kinds = [found.kind for found in read(tmp_path) if isinstance(found, Problem)]
+    assert kinds == ["bad path", "no text", "region", "bad value"]
+
+
+@pytest.mark.parametrize(
+    "image, kind",
+    [
+        ("none.png", "annotation without picture"),
+        ("/etc/passwd", "bad path"),
+        ("../up.png", "bad path"),
+        ("a.png#page=0", "bad path"),
+        (None, "annotation without picture"),
+        (3, "annotation without picture"),
+        ("", "bad path"),
+    ],
+)
+def test_a_picture_that_is_not_there_is_a_problem_of_its_row(tmp_path, image, kind):
+    draw(tmp_path / "a.png")
+    rows = [{"image": "a.png", "text": "t"}, {"image": image, "text": "t"}]
+    write(tmp_path / "rows.json", rows)
+    _, problem = read(tmp_path)
+    assert (problem.kind, problem.source) == (kind, "rows.json:1")
+
+
+def test_a_picture_that_no_row_names_is_a_problem(tmp_path):
+    draw(tmp_path / "a.png")
+    draw(tmp_path / "b.png")
+    draw(tmp_path / "c.png")
+    write(tmp_path / "rows.json", [{"image": "a.png", "text": "t"}, {"image": "c.png"}])
+    problems = [found for found in read(tmp_path) if isinstance(found, Problem)]
+    assert [(p.kind, p.source) for p in problems] == [
+        ("no text", "rows.json:1"),
+        ("picture without annotation", "b.png"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".gt.txt"])
+def test_text_files_beside_pictures_are_kept_as_written(tmp_path, suffix):
+    draw(tmp_path / "a.b.png")
+    (tmp_path / f"a.b{suffix}").write_bytes("\ufeff ä  b\r\nc\n".encode())
+    sample = only(read(tmp_path))
+    assert detected(tmp_path) == "txt"
+    assert sample.text == " ä  b\nc" and sample.source == f"a.b{suffix}:1"
+
+
+def test_pairs_that_are_none_are_problems(tmp_path):
+    draw(tmp_path / "a.png")
+    write(tmp_path / "a.txt", "t")
+    draw(tmp_path / "b.png")
+    write(tmp_path / "c.txt", "t")
+    draw(tmp_path / "d.png")
+    draw(tmp_path / "d.jpg")
+    write(tmp_path / "d.txt", "t")
+    problems = [found for found in read(tmp_path) if isinstance(found, Problem)]
+    assert sorted((p.kind, p.source) for p in problems) == [
+        ("ambiguous annotation", "d.txt:1"),
+        ("annotation without picture", "c.txt:1"),
+        ("picture without annotation", "b.png"),
+    ]
+
+
+def test_json_beats_text_where_a_picture_has_both(tmp_path):
+    sidecars(tmp_path, {"a.png": "from json"})
+    write(tmp_path / "a.txt", "from txt")
+    assert only(read(tmp_path)).text == "from json"
+    assert only(read(tmp_path, "txt")).text == "from txt"
+
+
+def test_receipts_are_read_in_reading_order(tmp_path):
+    draw(tmp_path / "img" / "1.png")
+    lines = [
+        "50,0,90,0,90,10,50,10,RIGHT, WITH, COMMAS",
+        "0,20,40,20,40,30,0,30,below",
+        "0,1,40,1,40,11,0,11,left",
+        "",
+    ]
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "1.csv").write_bytes("\r\n".join(lines).encode())
+    sample = only(read(tmp_path))
+    assert detected(tmp_path) == "sroie"
+    assert sample.text == "left RIGHT, WITH, COMMAS\nbelow"
+    assert [region.box for region in sample.regions][1] == (50, 0, 90, 10)
+
+
+def test_bad_receipts_are_problems_with_their_lines(tmp_path):
+    for name in ("1", "2", "3"):
+        draw(tmp_path / "img" / f"{name}.png")
+    write(tmp_path / "box" / "1.csv", "0,0,9,0,9,9,0,9,ok\n1,2,3\na,0,9,0,9,9,0,9,x\n")
+    (tmp_path / "box" / "2.csv").write_bytes(b"0,0,9,0,9,9,0,9,\xe9\n")
+    write(tmp_path / "box" / "4.csv", "0,0,9,0,9,9,0,9,ok\n")
+    problems = read(tmp_path)
+    assert [(p.kind, p.source) for p in problems] == [
+        ("bad line", "box/1.csv:2"),
+        ("bad line", "box/1.csv:3"),
+        ("not UTF-8", "box/2.csv:1"),
+        ("annotation without picture", "box/4.csv:1"),
+        ("picture without annotation", "img/3.png"),
+    ]
+
+
+def test_a_line_printed_over_another_stays_a_line_of_its_own():
+    lines = [_Line("A", (0, 0, 90, 20)), _Line("B", (5, 3, 95, 22)), _Line("C", (100, 2, 120, 21))]
+    assert [[line.text for line in row] for row in reading_order(lines)] == [["A", "C"], ["B"]]
+
+
+def test_real_receipts_give_70_samples_and_their_text(shared):
+    samples = read(shared / "data" / "sroie_receipts")
+    assert len(samples) == 70 and all(isinstance(sample, Annotation) for sample in samples)
+    first = samples[0].text.split("\n")
+    assert first[:6] == [
+        "TAN WOON YANN",
+        "INDAH GIFT & HOME DECO",
+        "27,JALAN DEDAP 13,",
+        "TAMAN JOHOR JAYA,",
+        "81100 JOHOR BAHRU,JOHOR.",
+        "TEL:07-3507405 FAX:07-3558160",
+    ]
+    assert "TOTAL AMT................. RM 60.31" in first
+
+
+def test_real_lines_with_gt_txt_give_300_samples(shared):
+    samples = read(shared / "data" / "archiscribe_lines")
+    assert len(samples) == 300 and all(isinstance(sample, Annotation) for sample in samples)
+
+
+def test_an_unknown_format_is_wrong_usage_and_an_unknown_folder_is_refused(tmp_path):
+    draw(tmp_path / "a.png")
+    folder = DatasetFolder(tmp_path)
+    with pytest.raises(UsageError, match="no format 'yolo'; known: auto, json, jsonl, sidecar"):
+        choose_reader(folder, "yolo")
+    with pytest.raises(UserError, match=r"no known format \(1 files, 1 of them pictures\)"):
+        choose_reader(folder)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.write_text("x")])
+def test_a_root_that_is_no_folder_is_refused(tmp_path, make):
+    make(tmp_path / "root")
+    with pytest.raises(UserError, match="expected the folder that holds the pictures"):
+        DatasetFolder(tmp_path / "root")
+
+
+def test_a_broken_list_is_read_for_its_problems(tmp_path):
+    draw(tmp_path / "a.png")
+    write(tmp_path / "rows.json", '[{"image": "a.png"\n "text": 3}]')
+    problems = read(tmp_path)
+    assert detected(tmp_path) == "json" and problems[0].source == "rows.json:2"
+
+
+def test_the_listing_has_one_order_and_no_hidden_files(tmp_path, monkeypatch):
+    documents(tmp_path, 12)
+    draw(tmp_path / ".cache" / "x.png")
+    draw(tmp_path / "._doc0_p1.png")
+    draw(tmp_path / "out" / "y.png")
+    folder = DatasetFolder(tmp_path, left_out=[tmp_path / "out"])
+    assert list(folder.pictures) == [f"doc{n}_p1.png" for n in range(12)]
+    walk = os.walk
+
+    def reversed_walk(root, onerror):
+        for place, folders, files in walk(root, onerror=onerror):
+            folders.reverse()
+            yield place, folders, files[::-1]
+
+    monkeypatch.setattr(os, "walk", reversed_walk)
+    assert DatasetFolder(tmp_path, left_out=[tmp_path / "out"]).files == folder.files
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
+    documents(tmp_path, 1)
+
+    def refused(root, onerror):
+        onerror(PermissionError(13, "Permission denied", str(tmp_path / "sub")))
+        yield from ()
+
+    monkeypatch.setattr(os, "walk", refused)
+    with pytest.raises(UserError, match=r"sub: the folder cannot be read \(Permission denied\)"):
+        DatasetFolder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["doc0_p1.json", "doc0_p1.png", "rows.json", "rows.jsonl", "a.txt"]
+)
+def test_a_pipe_is_not_waited_on(tmp_path, name):
+    documents(tmp_path, 2)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    folder = DatasetFolder(tmp_path)
+    for reader in ("sidecar", "json", "jsonl", "txt"):
+        choose_reader(folder)
+        dataset = check_dataset(folder, readers()[reader], prompt="", group_by="document")
+        assert all(problem.reason for problem in dataset.problems)
+
+
+def test_numbers_in_names_sort_as_numbers():
+    names = ["p10.png", "2/b", "p2.png", "10", "p02.png", "a"]
+    assert sorted(names, key=natural_order) == ["2/b", "10", "a", "p02.png", "p2.png", "p10.png"]
