@@ -29,6 +29,18 @@ def loop_unit(ids: Sequence[int] | np.ndarray) -> int | None:
     return None
 
 
+class StopFull(StoppingCriteria):
+    """Ends each row of the batch at its own budget, whatever its batch-mates may still take."""
+
+    def __init__(self, prompt_length: int, budgets: Sequence[int]):
+        self.prompt_length, self.budgets = prompt_length, torch.tensor(budgets)
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        """(B, N) ids so far -> (B,) True where the row is to end."""
+        length = input_ids.shape[1] - self.prompt_length
+        return (self.budgets <= length).to(input_ids.device)
+
+
 class StopLoops(StoppingCriteria):
     """Ends a row of the batch once its answer loops; looks every `every` tokens."""
 

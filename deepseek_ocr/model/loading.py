@@ -7,6 +7,7 @@ from the files' headers, before any weight is read.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 IGNORED_NAMES = ("model.vision_model.embeddings.position_ids",)
 """A buffer of the released code that some saved folders hold and nobody reads."""
 
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -68,6 +70,10 @@ def load_model(
     else:
         folder = model_folder(source)
         if (folder / ADAPTER_CONFIG).exists():
+            if adapter is not None:
+                raise UserError(
+                    f"{folder}: is an adapter itself; give its base model and one adapter"
+                )
             return load_adapter(folder, device=device, dtype=dtype, seed=seed)
         model, processor = load_folder(folder, wanted)
     if adapter is not None:
@@ -92,7 +98,8 @@ def pick_device(name: str) -> torch.device:
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not here.get(device.type, False):
+    missing_card = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    if missing_card or not here.get(device.type, False):
         raise UserError(f"device {name!r} is not available on this machine; try --device auto")
     return device
 
@@ -114,7 +121,7 @@ def model_folder(source: str | Path) -> Path:
         return path
     if path.exists():
         raise UserError(f"{path}: is a file; expected a model folder with config.json and weights")
-    if len(path.parts) == 2 and not path.is_absolute() and "." not in path.parts[0]:
+    if HUB_ID.fullmatch(name):
         return _download(name)
     raise UserError(
         f"{path}: no such folder; expected a model folder, a Hub id such as "
@@ -141,19 +148,34 @@ def load_folder(
     """Model and processor from a folder in the published layout, every name and shape checked."""
     config = read_config(folder)
     check_weights(folder, config)
-    try:
-        processor = DeepseekOcrProcessor.from_pretrained(folder)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{folder}: the processor cannot be used: {error}") from None
+    processor = read_processor(folder)
     if processor.image_id != config.image_token_id:
         raise UserError(
             f"{folder}: tokenizer.json has <image> at {processor.image_id}, config.json has "
             f"image_token_id {config.image_token_id}; they belong to different models"
         )
+    largest = max(processor.tokenizer.get_vocab().values())
+    if largest >= config.vocab_size:
+        raise UserError(
+            f"{folder}: tokenizer.json has ids up to {largest}, config.json a vocabulary of "
+            f"{config.vocab_size}; they belong to different models"
+        )
     model = DeepseekOcrForConditionalGeneration.from_pretrained(
         folder, config=config, dtype=dtype or "auto"
     )
     return model, processor
+
+
+def read_processor(folder: Path) -> DeepseekOcrProcessor:
+    """Tokenizer, image settings and prompt of a model folder.
+
+    Raises:
+        UserError: a file is missing or cannot be used.
+    """
+    try:
+        return DeepseekOcrProcessor.from_pretrained(folder)
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"{folder}: the processor cannot be used: {error}") from None
 
 
 def read_config(folder: Path) -> DeepseekOcrConfig:
@@ -198,13 +220,14 @@ def weight_files(folder: Path) -> list[Path]:
     """
     index = folder / INDEX
     if index.exists():
-        names = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        weight_map = _read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise UserError(f"{index}: has no weight_map; expected the names of the weight files")
+        names = sorted(set(map(str, weight_map.values())))
         for name in names:
             if Path(name).name != name or not (folder / name).is_file():
                 raise UserError(f"{index}: names {name}, which is not in the folder")
-        if names:
-            return [folder / name for name in names]
-        raise UserError(f"{index}: has no weight_map; expected the names of the weight files")
+        return [folder / name for name in names]
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if pickles := [p.name for p in sorted(folder.iterdir()) if p.suffix in PICKLES]:
@@ -260,20 +283,23 @@ def check_weights(folder: Path, config: DeepseekOcrConfig) -> None:
     with torch.device("meta"):
         expected = expected_shapes(DeepseekOcrForConditionalGeneration(config))
     files = weight_files(folder)
+    found: set[str] = set()
     for name, shape, path in stored_shapes(files):
         if name in IGNORED_NAMES:
             continue
+        if name in found:
+            raise UserError(f"{path}: holds {name}, which is stored twice; keep one of the files")
         if name not in expected:
             raise UserError(f"{path}: holds {name}, which config.json does not have")
         if shape != expected[name]:
             raise UserError(
                 f"{path}: {name} has shape {shape}, config.json asks for {expected[name]}"
             )
-        del expected[name]
-    if expected:
+        found.add(name)
+    if missing := [name for name in expected if name not in found]:
         raise UserError(
-            f"{folder}: {len(expected)} tensors are missing from "
-            f"{', '.join(p.name for p in files)}, the first is {next(iter(expected))}"
+            f"{folder}: {len(missing)} tensors are missing from "
+            f"{', '.join(p.name for p in files)}, the first is {missing[0]}"
         )
 
 
@@ -297,9 +323,11 @@ def load_adapter(
             f"{folder}: an adapter without {BASE_MODEL}; give the base as --model_path and this "
             f"folder as --adapter"
         )
+    if (Path(base) / ADAPTER_CONFIG).exists():
+        raise UserError(f"{folder}: its base {base} is an adapter itself; merge that one first")
     model, _ = load_model(base, device="cpu", dtype=dtype, seed=record.get("seed", seed))
     model = put_adapter(model, folder, base=base)
-    processor = DeepseekOcrProcessor.from_pretrained(folder)
+    processor = read_processor(folder)
     return model.to(pick_device(device)).eval(), processor
 
 

@@ -138,17 +138,28 @@ class SamAttention(nn.Module):
         batch, height, width, channels = x.shape
         qkv = self.qkv(x).view(batch, height * width, 3, self.num_heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, h * w, d)
-        bias = self.position_bias(q, height, width)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        scale = q.shape[-1] ** -0.5
+        # The position of key (r, c) adds q . R_h[r] + q . R_w[c] to its score. Written as wider
+        # queries times wider keys it needs no (h * w, h * w) bias in memory, and has a gradient.
+        q = torch.cat([q, self.position_scores(q, height, width) / scale], dim=-1)
+        k = torch.cat([k, one_hot_positions(k, height, width)], dim=-1)
+        values = F.pad(v, (0, q.shape[-1] - v.shape[-1]))  # fused kernels want equal widths
+        out = F.scaled_dot_product_attention(q, k, values, scale=scale)[..., : v.shape[-1]]
         return self.proj(out.transpose(1, 2).reshape(batch, height, width, channels))
 
-    def position_bias(self, q: Tensor, height: int, width: int) -> Tensor:
-        """(B, H, h * w, d) queries, not scaled -> (B, H, h * w, h * w) added to the scores."""
+    def position_scores(self, q: Tensor, height: int, width: int) -> Tensor:
+        """(B, H, h * w, d) queries, not scaled -> (B, H, h * w, h + w): by key row, by key column."""
         q = q.unflatten(2, (height, width))  # (B, H, h, w, d)
         by_row = torch.einsum("bnhwc,hkc->bnhwk", q, relative_table(self.rel_pos_h, height))
         by_column = torch.einsum("bnhwc,wkc->bnhwk", q, relative_table(self.rel_pos_w, width))
-        bias = by_row.unsqueeze(-1) + by_column.unsqueeze(-2)  # (B, H, h, w, key h, key w)
-        return bias.flatten(4).flatten(2, 3)
+        return torch.cat([by_row, by_column], dim=-1).flatten(2, 3)
+
+
+def one_hot_positions(k: Tensor, height: int, width: int) -> Tensor:
+    """(B, H, h * w, d) keys -> (B, H, h * w, h + w), 1 at the row and at the column of each key."""
+    rows = torch.eye(height, dtype=k.dtype, device=k.device).repeat_interleave(width, dim=0)
+    columns = torch.eye(width, dtype=k.dtype, device=k.device).repeat(height, 1)
+    return torch.cat([rows, columns], dim=1).expand(*k.shape[:2], -1, -1)
 
 
 def relative_table(table: Tensor, size: int) -> Tensor:
