@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
+import os
 from pathlib import Path
 
+# One thread for each pytest process: several of them on few cores would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None)  # a busy machine is no failure
+settings.load_profile("suite")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
@@ -41,9 +50,13 @@ def golden_tensors():
     return tensors
 
 
-@functools.cache
 def tiny_config():
-    """The recorded run's sizes as a `DeepseekOcrConfig`."""
+    """The recorded run's sizes as a `DeepseekOcrConfig`, a new one each time."""
+    return copy.deepcopy(_tiny_config())
+
+
+@functools.cache
+def _tiny_config():
     from safetensors import safe_open
 
     from deepseek_ocr.model import DeepseekOcrConfig

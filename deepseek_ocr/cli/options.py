@@ -47,12 +47,17 @@ def parse_options(
     known = {f"--{name}" for name in [*fields, "config", "debug", "help"]}
     known |= {f"--no_{name}" for name in fields}
     arguments = [_underscored(a, known) for a in (sys.argv[1:] if argv is None else argv)]
-    given, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        raise UsageError(_unknown(unknown[0].split("=")[0], sorted(known - {"--help"}), "flag"))
+    flags = [a.partition("=")[0] for a in arguments if a.startswith("--") and a != "--"]
+    strays = [flag for flag in flags if flag not in known]  # named before what is missing
+    if not strays:
+        given, strays = parser.parse_known_args(arguments)
+    if strays:
+        raise UsageError(_unknown(strays[0].split("=")[0], sorted(known - {"--help"}), "flag"))
 
     values = _read_yaml(Path(given.config), hints, fields) if given.config else {}
-    values |= {name: v for name, v in vars(given).items() if name in fields}
+    for name, value in vars(given).items():
+        if name in fields:
+            values[name] = tuple(value) if isinstance(value, list) else value
     missing = [n for n, f in fields.items() if n not in values and _is_required(f)]
     if missing:
         names = ", ".join(
@@ -80,6 +85,13 @@ def _split_hint(hint: Any) -> tuple[Any, str]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         hint = next(a for a in typing.get_args(hint) if a is not type(None))
     return hint, text
+
+
+def _may_be_none(hint: Any) -> bool:
+    """Whether a field's declared type allows None."""
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    return type(None) in typing.get_args(hint)
 
 
 def _add_flag(
@@ -159,7 +171,7 @@ def _read_yaml(path: Path, hints: dict[str, Any], fields: dict[str, Any]) -> dic
 def _from_yaml(path: Path, name: str, value: Any, annotated: Any) -> Any:
     """A YAML value in the type that the field declares."""
     hint, _ = _split_hint(annotated)
-    if value is None:
+    if value is None and _may_be_none(annotated):
         return None
     if typing.get_origin(hint) in (tuple, list):
         element = typing.get_args(hint)[0]
@@ -175,8 +187,8 @@ def _from_yaml(path: Path, name: str, value: Any, annotated: Any) -> Any:
         expected = "true or false"
     else:
         try:
-            if not isinstance(value, bool | dict | list):
-                return _converter(hint)(value if isinstance(value, int | float) else str(value))
+            if not isinstance(value, bool | dict | list | None):
+                return _converter(hint)(str(value))  # as on the command line: 2.5 is no int
         except ValueError:
             pass
         expected = getattr(hint, "__name__", str(hint))

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import StoppingCriteriaList
 
 from ..errors import UsageError
-from ..model.generation import LOOP_TOKENS, StopLoops, loop_unit
+from ..model.generation import LOOP_TOKENS, StopFull, StopLoops, loop_unit
 from ..model.loading import load_model
 from ..model.processing import DeepseekOcrProcessor
 from ..model.resolution import view_settings
@@ -53,21 +53,26 @@ class OcrEngine:
 
         A row whose prompt and pictures leave no position for an answer is `failed`.
         """
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+        if not rows:
+            return []
         began = time.perf_counter()
         images = [picture for pictures, _ in rows for picture in pictures]
         prompts = [prompt for _, prompt in rows]
         inputs = self.processor(images=images, text=prompts, mode=self.mode, **self.sizes)  # type: ignore[arg-type]
-        length = inputs["input_ids"].shape[1]
-        budget = min(max_new_tokens, self.max_positions - length)
         lengths = inputs["attention_mask"].sum(1).tolist()
-        if budget < 1:
+        budgets = [min(max_new_tokens, self.max_positions - length) for length in lengths]
+        if min(budgets) < 1:
             return self._one_by_one(rows, lengths, max_new_tokens)
-        answers = self._decode(inputs, budget)
+        answers = self._decode(inputs, budgets)
         seconds = (time.perf_counter() - began) / len(rows)
         image_tokens = (inputs["input_ids"] == self.processor.image_id).sum(1).tolist()
         return [
-            self._result(answer, prompt, budget, tokens, seconds)
-            for answer, prompt, tokens in zip(answers, prompts, image_tokens, strict=True)
+            self._result(answer[:budget], prompt, budget, tokens, seconds)
+            for answer, prompt, budget, tokens in zip(
+                answers, prompts, budgets, image_tokens, strict=True
+            )
         ]
 
     def _one_by_one(
@@ -87,16 +92,16 @@ class OcrEngine:
         return results
 
     @torch.inference_mode()
-    def _decode(self, inputs: Any, budget: int) -> Tensor:
-        """Model inputs -> (B, up to budget) generated ids on the CPU."""
+    def _decode(self, inputs: Any, budgets: Sequence[int]) -> Tensor:
+        """Model inputs -> (B, up to the largest budget) generated ids on the CPU."""
         length = inputs["input_ids"].shape[1]
         output = self.model.generate(
             **{name: value.to(self.model.device) for name, value in inputs.items()},
             do_sample=False,
-            max_new_tokens=budget,
+            max_new_tokens=max(budgets),
             eos_token_id=self.processor.eos_id,
             pad_token_id=self.processor.pad_id,
-            stopping_criteria=StoppingCriteriaList([StopLoops(length)]),
+            stopping_criteria=StoppingCriteriaList([StopLoops(length), StopFull(length, budgets)]),
         )
         return output[:, length:].cpu()
 

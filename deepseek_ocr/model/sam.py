@@ -148,7 +148,7 @@ class SamAttention(nn.Module):
         return self.proj(out.transpose(1, 2).reshape(batch, height, width, channels))
 
     def position_scores(self, q: Tensor, height: int, width: int) -> Tensor:
-        """(B, H, h * w, d) queries, not scaled -> (B, H, h * w, h + w): by key row, by key column."""
+        """(B, H, h * w, d) queries, not scaled -> (B, H, h * w, h + w): by key row, then column."""
         q = q.unflatten(2, (height, width))  # (B, H, h, w, d)
         by_row = torch.einsum("bnhwc,hkc->bnhwk", q, relative_table(self.rel_pos_h, height))
         by_column = torch.einsum("bnhwc,wkc->bnhwk", q, relative_table(self.rel_pos_w, width))

@@ -1,0 +1,135 @@
+"""One optimizer step, and the validation loss.
+
+The loss is weighted by tokens over the whole step: each batch's sum is divided by the learned
+tokens of all batches on all processes. So accumulation and several processes give what one large
+batch would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from .batches import Batch, Collator, PageDataset, Steps, num_learned, plan_steps
+
+
+class NotFinite(ArithmeticError):
+    """The loss of batch number `batch` of a step (None: the gradient) is not a finite number."""
+
+    def __init__(self, batch: int | None):
+        super().__init__("the gradient" if batch is None else "the loss")
+        self.batch = batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """Of one step over all processes: mean loss a learned token, gradient norm, counts."""
+
+    loss: float
+    grad_norm: float
+    num_learned: int
+    num_positions: int
+    num_rows: int
+
+
+def train_step(
+    model: nn.Module,
+    accelerator: Accelerator,
+    optimizer: Any,
+    batches: Sequence[Batch],
+    *,
+    max_norm: float,
+) -> StepResult:
+    """Learn from the batches of one step.
+
+    Raises:
+        NotFinite: the loss or the gradient is not a number; the weights are as before.
+    """
+    counts = [sum(map(num_learned, batches)), *_sizes(batches)]
+    learned, positions, rows = totals(accelerator, counts)
+    losses = []
+    for number, batch in enumerate(batches, start=1):
+        last = number == len(batches)
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            loss = model(**to_device(batch, accelerator), num_items_in_batch=learned).loss
+            if loss.requires_grad:  # not where only the vision side trains and no row has a picture
+                # the processes' gradients are averaged, and should be added
+                accelerator.backward(loss * accelerator.num_processes)
+        losses.append(loss.detach())
+    _check_losses(losses)
+    norm = accelerator.clip_grad_norm_(model.parameters(), max_norm)
+    if accelerator.scaler is None and not math.isfinite(norm):  # a scaler skips such steps
+        raise NotFinite(None)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return StepResult(
+        loss=float(accelerator.reduce(torch.stack(losses).sum())),
+        grad_norm=float(norm),
+        num_learned=learned,
+        num_positions=positions,
+        num_rows=rows,
+    )
+
+
+def to_device(batch: Batch, accelerator: Accelerator) -> Batch:
+    """The batch where the model is."""
+    return {k: v.to(accelerator.device, non_blocking=True) for k, v in batch.items()}
+
+
+def _sizes(batches: Sequence[Batch]) -> tuple[int, int]:
+    """Positions without padding, and rows, of the batches that learn."""
+    real = [batch for batch in batches if num_learned(batch)]
+    positions = sum(int(batch["attention_mask"].sum()) for batch in real)
+    return positions, sum(len(batch["input_ids"]) for batch in real)
+
+
+def totals(accelerator: Accelerator, counts: Sequence[int]) -> list[int]:
+    """Each count, summed over all processes."""
+    if accelerator.num_processes == 1:
+        return list(counts)
+    return accelerator.reduce(torch.tensor(counts, device=accelerator.device)).tolist()
+
+
+def _check_losses(losses: Sequence[Tensor]) -> None:
+    finite = torch.stack(list(losses)).isfinite().tolist()
+    if not all(finite):
+        raise NotFinite(finite.index(False))
+
+
+@torch.no_grad()
+def validation_loss(
+    model: nn.Module,
+    accelerator: Accelerator,
+    dataset: PageDataset,
+    collator: Collator,
+    *,
+    batch_size: int,
+    num_workers: int = 0,
+) -> float:
+    """Mean cross entropy a learned token over all rows; the balance loss is left out."""
+    model.eval()
+    plan = plan_steps(
+        range(len(dataset)),
+        batch_size=batch_size,
+        num_processes=accelerator.num_processes,
+        process=accelerator.process_index,
+    )
+    total, learned = 0.0, 0
+    for _, batches in Steps(dataset, collator, plan, num_workers):
+        for batch in batches:
+            output = model(**to_device(batch, accelerator), num_items_in_batch=1)
+            balance = 0.0 if output.balance_loss is None else float(output.balance_loss)
+            total += float(output.loss) - balance
+            learned += num_learned(batch)
+    model.train()
+    if accelerator.num_processes > 1:
+        pair = torch.tensor([total, learned], dtype=torch.float64, device=accelerator.device)
+        total, learned = accelerator.reduce(pair).tolist()
+    return total / learned

@@ -1,0 +1,103 @@
+"""A step, the validation loss, and the numbers that must not go on."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from deepseek_ocr.training.batches import Collator, PageDataset
+from deepseek_ocr.training.devices import accelerator_for
+from deepseek_ocr.training.parts import PARTS, choose_trained
+from deepseek_ocr.training.step import NotFinite, train_step, validation_loss
+
+from .samples import mixed_rows, small_model, small_processor
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    return PageDataset(mixed_rows(folder), small_processor(), folder)
+
+
+@pytest.fixture(scope="module")
+def collator(dataset):
+    return Collator(dataset.processor)
+
+
+@pytest.fixture
+def accelerator():
+    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+        yield accelerator
+
+
+def one_step(accelerator, batches, max_norm=math.inf):
+    """A step of plain descent at rate 1: the weights move by the gradient."""
+    model = small_model()
+    choose_trained(model, PARTS)
+    model.config.balance_loss_weight = 0.1
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    result = train_step(model, accelerator, optimizer, batches, max_norm=max_norm)
+    moved = {name: before[name] - p.detach() for name, p in model.named_parameters()}
+    return result, moved
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_accumulated_batches_are_one_large_batch(dataset, collator, accelerator, size):
+    rows = [dataset[i] for i in range(len(dataset))]
+    parts = [collator(rows[i : i + size]) for i in range(0, len(rows), size)]
+    many, moved_by_many = one_step(accelerator, parts)
+    one, moved_by_one = one_step(accelerator, [collator(rows)])
+    assert many.loss == pytest.approx(one.loss, abs=1e-5)
+    assert (many.num_learned, many.num_positions, many.num_rows) == (
+        one.num_learned,
+        one.num_positions,
+        one.num_rows,
+    )
+    for name, step in moved_by_one.items():
+        torch.testing.assert_close(moved_by_many[name], step, atol=2e-5, rtol=1e-3)
+
+
+def test_the_gradient_is_shortened_to_the_norm(dataset, collator, accelerator):
+    result, moved = one_step(accelerator, [collator([dataset[0]])], max_norm=0.25)
+    assert result.grad_norm > 0.25
+    norm = torch.stack([step.norm() for step in moved.values()]).norm()
+    assert float(norm) == pytest.approx(0.25, rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_changes_no_weight(dataset, collator, accelerator):
+    model = small_model()
+    with torch.no_grad():
+        model.model.embed_tokens.weight[collator([dataset[1]])["input_ids"]] = math.nan
+    before = model.lm_head.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    batches = [collator([dataset[1]])]
+    with pytest.raises(NotFinite) as error:
+        train_step(model, accelerator, optimizer, batches, max_norm=1.0)
+    assert error.value.batch == 0
+    assert torch.equal(model.lm_head.weight, before)
+
+
+def test_rows_without_pictures_are_no_error_when_vision_alone_trains(
+    dataset, collator, accelerator
+):
+    model = small_model()
+    choose_trained(model, ["clip"])
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    batches = [collator([dataset[1]]), collator([dataset[0]])]
+    result = train_step(model, accelerator, optimizer, batches, max_norm=1.0)
+    assert result.num_rows == 2 and result.grad_norm > 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_the_validation_loss_is_weighted_by_tokens(dataset, collator, accelerator, batch_size):
+    model = small_model()
+    model.config.balance_loss_weight = 5.0  # no part of the validation loss
+    found = validation_loss(model, accelerator, dataset, collator, batch_size=batch_size)
+    assert model.training
+    model.config.balance_loss_weight = 0.0
+    with torch.no_grad():
+        expected = float(model(**collator([dataset[i] for i in range(len(dataset))])).loss)
+    assert found == pytest.approx(expected, abs=1e-5)
