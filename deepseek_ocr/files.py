@@ -25,14 +25,23 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would hide results from colleagues
+        make_readable(temporary)
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_readable(*paths: Path) -> None:
+    """Give files and folders the modes that the umask allows.
+
+    Those of mkstemp, mkdtemp and safetensors are private, and would hide results from colleagues.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in paths:
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -93,6 +102,23 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_output_dir(path: Path) -> None:
+    """Check, before long work and without making it, that `path` can become an output folder.
+
+    Raises:
+        UserError: it is a file, or its nearest existing parent cannot be written to.
+    """
+    existing = Path(path).absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        problem = "cannot be written to" if existing.is_dir() else "is not a folder"
+        raise UserError(
+            f"{path}: cannot be used as output folder ({existing} {problem}); "
+            f"name a folder that can be written to"
+        )
 
 
 def make_output_dir(path: Path) -> Path:

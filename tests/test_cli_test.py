@@ -195,6 +195,7 @@ def test_flags_reach_the_engine(dataset, tmp_path, use_engine):
         "tile_size": None,
         "base_size": None,
         "max_tiles": 4,
+        "seed": 42,
     }
 
 
@@ -262,7 +263,7 @@ def test_a_model_that_cannot_be_used_is_refused_and_nothing_is_written(
     use_engine(UserError("nano: not a model folder"))
     assert run(dataset, tmp_path / "results") == EXIT_REFUSED
     assert capsys.readouterr().err == "test: nano: not a model folder\n"
-    assert not list((tmp_path / "results").iterdir())
+    assert not (tmp_path / "results").exists()
 
 
 def test_the_modes_offered_are_the_models():
@@ -297,3 +298,13 @@ def test_real_receipts_are_tested(shared, tmp_path, use_engine):
     assert run((root, tmp_path / "test.json"), tmp_path / "results") == EXIT_OK
     report = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
     assert report.count("data:image/jpeg;base64,") == 3
+
+
+def test_rows_with_another_prompt_than_the_trained_one_are_announced(
+    dataset, tmp_path, use_engine, capsys
+):
+    engine = StubEngine(perfect)
+    engine.prompt = "<image>\nRead the receipt."
+    use_engine(engine)
+    assert run(dataset, tmp_path / "results") == EXIT_OK
+    assert "note: 5 of 5 rows ask" in capsys.readouterr().err

@@ -13,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_ocr.errors import UserError
-from deepseek_ocr.files import append_line, make_output_dir, replacing, sha256_of, write_atomic
+from deepseek_ocr.files import (
+    append_line,
+    check_output_dir,
+    make_output_dir,
+    replacing,
+    sha256_of,
+    write_atomic,
+)
 from tests.conftest import REPOSITORY
 
 
@@ -137,3 +144,14 @@ def test_an_output_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeyp
     monkeypatch.setattr("tempfile.TemporaryFile", denied)  # the tests may run as root
     with pytest.raises(UserError, match=r"\(Permission denied\); name a folder"):
         make_output_dir(tmp_path)
+
+
+def test_a_folder_that_can_be_made_is_accepted_and_not_made(tmp_path):
+    check_output_dir(tmp_path / "new" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_of_an_output_folder_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("x")
+    with pytest.raises(UserError, match="taken is not a folder"):
+        check_output_dir(tmp_path / "taken" / "run")

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..data.annotations import read_annotations
+from ..data.annotations import Annotation, read_annotations
 from ..errors import EXIT_OK, EXIT_SOME_FAILED
 from ..evaluation.evaluate import ScoredRow
 from ..evaluation.run import TestConfig, run_test
-from ..files import make_output_dir
+from ..files import check_output_dir, make_output_dir
 from .options import parse_options
 
 NUM_FAILURES_SHOWN = 10
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Test a model; 3 if any row failed (a bad answer is a result, not a failure)."""
     config = parse_options(TestConfig, argv, prog="test.py", description=__doc__.splitlines()[0])
     annotations = read_annotations(config.test_file, config.data_root)[: config.limit]
-    make_output_dir(config.output_dir)
+    check_output_dir(config.output_dir)
 
     from ..inference.engine import load_engine  # here: loading torch takes seconds, --help none
 
@@ -33,12 +33,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         tile_size=config.tile_size,
         base_size=config.base_size,
         max_tiles=config.max_tiles,
+        seed=config.seed,
     )
+    warn_of_other_prompts(annotations, engine.prompt)
+    make_output_dir(config.output_dir)
     outcome = run_test(config, annotations, engine)
     report_failures(outcome.failed)
     print(score_table(outcome.summary))
     print(outcome.report)
     return EXIT_SOME_FAILED if outcome.failed else EXIT_OK
+
+
+def warn_of_other_prompts(annotations: Sequence[Annotation], trained: str | None) -> None:
+    """Say on stderr how many rows ask something else than the model was trained on."""
+    others = [row for row in annotations if trained is not None and row.prompt != trained]
+    if others:
+        print(
+            f"note: {len(others)} of {len(annotations)} rows ask {others[0].prompt!r}; the model "
+            f"was trained on {trained!r}, and often reads worse with another prompt",
+            file=sys.stderr,
+        )
 
 
 def report_failures(rows: Sequence[ScoredRow]) -> None:

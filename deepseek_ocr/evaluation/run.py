@@ -44,7 +44,9 @@ class TestConfig:
     max_tiles: Annotated[int | None, "most tiles of a page; default: the mode's"] = None
     device: Annotated[str, "cpu, cuda, cuda:1, mps or auto"] = "auto"
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], "number format"] = "auto"
-    seed: Annotated[int, "of the bootstrap that gives the intervals; answers are greedy"] = 42
+    seed: Annotated[
+        int, "of the bootstrap behind the intervals, and of untrained presets; answers are greedy"
+    ] = 42
     num_workers: Annotated[int, "processes that open pictures ahead; 0: this one opens them"] = 0
 
     def __post_init__(self):

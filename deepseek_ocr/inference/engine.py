@@ -44,6 +44,11 @@ class OcrEngine:
         self.max_positions = model.config.text_config.max_position_embeddings
 
     @property
+    def prompt(self) -> str | None:
+        """The prompt that the model was trained on, where its folder says so."""
+        return self.processor.prompt
+
+    @property
     def device(self) -> torch.device:
         """Where the model's weights are."""
         return self.model.device

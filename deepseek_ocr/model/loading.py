@@ -6,9 +6,11 @@ from the files' headers, before any weight is read.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -349,6 +351,15 @@ def put_adapter(model: nn.Module, folder: Path, base: str) -> nn.Module:
             )
     list(stored_shapes([folder / ADAPTER_WEIGHTS]))
     try:
-        return PeftModel.from_pretrained(model, folder)
+        with quiet_peft():
+            return PeftModel.from_pretrained(model, folder)
     except (ValueError, RuntimeError, KeyError) as error:
         raise UserError(f"{folder}: the adapter does not fit this model ({error})") from None
+
+
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """PEFT uses a name that transformers is about to change: no news for our users."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*")
+        yield

@@ -9,6 +9,7 @@ any number of pictures, nothing is written in place, no device is assumed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from transformers.conversion_mapping import register_checkpoint_conversion_mappi
 from transformers.core_model_loading import Concatenate, MergeModulelist, WeightConverter
 from transformers.utils import ModelOutput
 
+from ..files import make_readable
 from .clip import ClipEmbeddings, ClipEncoder
 from .configuration import DeepseekOcrConfig
 from .language import DecoderLayer, Experts, RmsNorm, Router
@@ -78,6 +80,11 @@ class DeepseekOcrPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _no_split_modules = ["SamBlock", "ClipBlock", "DecoderLayer"]  # noqa: RUF012
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        """As `transformers`, in the published layout; the files get the modes of the umask."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        make_readable(*Path(save_directory).glob("*.safetensors"))
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..files import sync
+from ..files import make_readable, sync
 from ..model.loading import BASE_MODEL
 from ..model.processing import DeepseekOcrProcessor
 
@@ -90,7 +90,7 @@ def save_checkpoint(
         save_file(random_states(), state / RANDOM)
         content = {"position": dataclasses.asdict(position), "run": run, "scaler": scaler or {}}
         (state / STATE).write_text(_json(content), encoding="utf-8")
-        _make_readable(temporary)
+        make_readable(temporary, *temporary.rglob("*"))
         _sync_tree(temporary)
         _replace_folder(temporary, output_dir / name)
     finally:
@@ -126,14 +126,6 @@ def _no_progress_bar() -> Iterator[None]:
 
 def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-
-
-def _make_readable(folder: Path) -> None:
-    """Private modes, which mkdtemp and safetensors give, would hide checkpoints from colleagues."""
-    umask = os.umask(0)
-    os.umask(umask)
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def _sync_tree(folder: Path) -> None:

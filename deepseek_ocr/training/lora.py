@@ -6,9 +6,7 @@ published model they would be 95 % of the adapter. Alpha is twice the rank.
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -59,6 +57,8 @@ def add_adapter(model: nn.Module, parts: Sequence[str], rank: int) -> PeftModel:
     """The model with a fresh adapter on `parts`, which alone trains; its outputs are unchanged."""
     from peft import LoraConfig, get_peft_model
 
+    from ..model.loading import quiet_peft
+
     patterns = [LINEAR_LAYERS[part] for part in parts if part in LINEAR_LAYERS]
     config = LoraConfig(
         r=rank,
@@ -68,14 +68,6 @@ def add_adapter(model: nn.Module, parts: Sequence[str], rank: int) -> PeftModel:
     )
     with quiet_peft():
         return get_peft_model(model, config)  # type: ignore[arg-type, return-value]
-
-
-@contextlib.contextmanager
-def quiet_peft() -> Iterator[None]:
-    """PEFT uses a name that transformers is about to change: no news for our users."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*")
-        yield
 
 
 def train_adapter(model: nn.Module) -> None:

@@ -17,7 +17,7 @@ from ..model.presets import PRESETS
 from ..model.processing import DeepseekOcrProcessor
 from .checkpoint import Checkpoint
 from .config import TrainConfig
-from .lora import add_adapter, quiet_peft, train_adapter
+from .lora import add_adapter, train_adapter
 from .parts import choose_trained
 
 BALANCE_LOSS_WEIGHT = 0.001
@@ -68,8 +68,7 @@ def _load_adapted(
     if checkpoint is None:
         set_seed(config.seed)  # whatever loading took from the generator
         return add_adapter(model, config.trained_parts, config.lora_rank), processor
-    with quiet_peft():
-        model = put_adapter(model, checkpoint.path, base=config.model_path)
+    model = put_adapter(model, checkpoint.path, base=config.model_path)
     train_adapter(model)
     return model, processor
 

@@ -21,6 +21,7 @@ class StubEngine:
     """
 
     device = "cpu"
+    prompt: str | None = None
 
     def __init__(self, answer: Callable[[int], str | PageResult | BaseException]):
         self.answer = answer
