@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import ClipConfig
+from .config_parts import ClipConfig
 from .sam import resize_positions
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import TextConfig
+from .config_parts import TextConfig
 from .rotary import attention_scale, rotate_halves, rotate_pairs
 
 

@@ -24,12 +24,10 @@ from transformers.utils import ModelOutput
 from ..files import make_readable
 from .clip import ClipEmbeddings, ClipEncoder
 from .configuration import DeepseekOcrConfig
+from .labels import IGNORE
 from .language import DecoderLayer, Experts, RmsNorm, Router
 from .rotary import Rotary
 from .sam import ChannelNorm, SamAttention, SamEncoder
-
-IGNORE = -100
-"""Label of a position that is not learned: prompt, image tokens, padding."""
 
 # On disk the published names, one tensor an expert and projection; in memory one a layer.
 EXPERT_CONVERSION = [

@@ -22,9 +22,9 @@ from transformers.image_processing_base import BatchFeature
 from transformers.utils import cached_file
 
 from .image_processing import DeepseekOcrImageProcessor
+from .labels import IGNORE
 from .resolution import ViewSettings, num_image_tokens
 
-IGNORE = -100
 BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
 IMAGE = "<image>"
 FORBIDDEN_IN_ANSWERS = (IMAGE, BOS, EOS)

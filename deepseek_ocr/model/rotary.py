@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .configuration import TextConfig
+from .config_parts import TextConfig
 
 
 class Rotary(nn.Module):

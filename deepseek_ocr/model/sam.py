@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import SamConfig
+from .config_parts import SamConfig
 
 
 class SamEncoder(nn.Module):

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from ..data.annotations import Annotation
 from ..data.pages import load_page
 from ..errors import UserError
-from ..model.processing import IGNORE, DeepseekOcrProcessor
+from ..model.labels import IGNORE
+from ..model.processing import DeepseekOcrProcessor
 from .rows import row_name
 
 Batch = dict[str, Tensor]

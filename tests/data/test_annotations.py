@@ -138,3 +138,10 @@ def test_pages_of_a_file_need_the_file_only(tmp_path):
     draw(tmp_path / "f.tif")
     row = ROW | {"images": ["f.tif#page=1", "f.tif#page=2"], "prompt": "<image><image>"}
     assert read_annotations(write(tmp_path / "t.json", row), tmp_path)[0].images[1].endswith("=2")
+
+
+def test_the_tokens_that_no_text_may_hold_are_the_models():
+    from deepseek_ocr.data.annotations import BEGIN_TOKEN, END_TOKEN, IMAGE_TOKEN
+    from deepseek_ocr.model.processing import BOS, EOS, IMAGE
+
+    assert (IMAGE_TOKEN, BEGIN_TOKEN, END_TOKEN) == (IMAGE, BOS, EOS)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deepseek_ocr.data.annotations import read_annotations
 from deepseek_ocr.errors import UserError
-from deepseek_ocr.model.processing import IGNORE
+from deepseek_ocr.model.labels import IGNORE
 from deepseek_ocr.training import Collator, PageDataset
 from deepseek_ocr.training.batches import Steps, num_learned, plan_steps, shuffled
 from deepseek_ocr.training.rows import check_lengths, common_prompt, most_image_tokens
