@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
-
-    from .config_parts import TextConfig
-    from .configuration import DeepseekOcrConfig
+from transformers import PreTrainedConfig
 
 # Keys of related models and of the released code's config class that would change the network, with
 # the values under which they do not. Anything else is refused.
@@ -34,7 +30,7 @@ MUST_BE: dict[str, tuple[Any, ...]] = {
 
 
 def check_fixed(values: dict[str, Any], where: str) -> None:
-    """Keys of other networks have the values under which they change nothing; `where` is a prefix."""
+    """Keys of other networks have values under which they change nothing; `where` is a prefix."""
     for key, allowed in MUST_BE.items():
         if key in values and values[key] not in allowed:
             raise ValueError(
@@ -48,7 +44,7 @@ def check_fixed(values: dict[str, Any], where: str) -> None:
         )
 
 
-def check_given_once(config: DeepseekOcrConfig, published: dict, top: dict) -> None:
+def check_given_once(config: PreTrainedConfig, published: dict, top: dict) -> None:
     """A part comes from the published blocks or from a sub-config, never from both."""
     for key, block in published.items():
         if not isinstance(block, dict):
@@ -110,7 +106,7 @@ _YARN_KEYS = {
 }  # fmt: skip
 
 
-def check_text(text: TextConfig) -> None:
+def check_text(text: PreTrainedConfig) -> None:
     """The decoder's choices, heads, experts and positions fit each other."""
     for key, choices in _TEXT_CHOICES.items():
         if getattr(text, key) not in choices:
@@ -135,7 +131,7 @@ def check_text(text: TextConfig) -> None:
     _check_rope(text.rope_scaling)
 
 
-def _check_experts(text: TextConfig) -> None:
+def _check_experts(text: PreTrainedConfig) -> None:
     if text.n_routed_experts is None or text.num_hidden_layers <= text.first_k_dense_replace:
         return
     if not text.num_experts_per_tok or text.num_experts_per_tok > text.n_routed_experts:
@@ -179,7 +175,7 @@ def _check_rope(scaling: dict | None) -> None:
         )
 
 
-def check_whole(config: DeepseekOcrConfig) -> None:
+def check_whole(config: PreTrainedConfig) -> None:
     """The three parts fit each other."""
     sam, clip, text = config.sam_config, config.clip_config, config.text_config
     if sam.downsample_channels[-1] != clip.hidden_size:

@@ -8,15 +8,13 @@ top (read by the released code) and under `language_config` (read by vLLM), and 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from transformers import PreTrainedConfig
 
 from .config_checks import check_fixed
 from .config_parts import ClipConfig, SamConfig, TextConfig
-
-if TYPE_CHECKING:
-    from .configuration import DeepseekOcrConfig
 
 # The published file's keys and values that no size decides, in its own spelling.
 LANGUAGE_CONSTANTS = {
@@ -74,7 +72,7 @@ EXTRA_SAM_KEYS = ("mlp_ratio", "patch_size", "window_size", "out_channels", "lay
 EXTRA_CLIP_KEYS = ("mlp_ratio", "layer_norm_eps")
 
 
-def to_published(config: DeepseekOcrConfig) -> dict[str, Any]:
+def to_published(config: PreTrainedConfig) -> dict[str, Any]:
     """A config as the content of the published `config.json`."""
     dtype = dtype_name(config.dtype)
     language = text_keys(config.text_config)
