@@ -9,41 +9,23 @@ any number of pictures, nothing is written in place, no device is assumed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel, initialization
+from transformers import GenerationMixin
 from transformers.cache_utils import Cache, DynamicCache
-from transformers.conversion_mapping import register_checkpoint_conversion_mapping
-from transformers.core_model_loading import Concatenate, MergeModulelist, WeightConverter
 from transformers.utils import ModelOutput
 
-from ..files import make_readable
-from .clip import ClipEmbeddings, ClipEncoder
+from .clip import ClipEncoder
 from .configuration import DeepseekOcrConfig
 from .labels import IGNORE
-from .language import DecoderLayer, Experts, RmsNorm, Router
+from .language import DecoderLayer, RmsNorm
+from .masking import positions, real_tokens, visibility
+from .pretrained import DeepseekOcrPreTrainedModel
 from .rotary import Rotary
-from .sam import ChannelNorm, SamAttention, SamEncoder
-
-# On disk the published names, one tensor an expert and projection; in memory one a layer.
-EXPERT_CONVERSION = [
-    WeightConverter(
-        source_patterns=["mlp.experts.*.gate_proj.weight", "mlp.experts.*.up_proj.weight"],
-        target_patterns="mlp.experts.gate_up_proj",
-        operations=[MergeModulelist(dim=0), Concatenate(dim=1)],
-    ),
-    WeightConverter(
-        source_patterns="mlp.experts.*.down_proj.weight",
-        target_patterns="mlp.experts.down_proj",
-        operations=[MergeModulelist(dim=0)],
-    ),
-]
-for _model_type in ("deepseek_vl_v2", "deepseek_ocr"):
-    register_checkpoint_conversion_mapping(_model_type, EXPERT_CONVERSION, overwrite=True)
+from .sam import SamEncoder
 
 
 @dataclass
@@ -65,57 +47,6 @@ class DecoderOutput(ModelOutput):
     past_key_values: Cache | None = None
     balance: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
-
-
-class DeepseekOcrPreTrainedModel(PreTrainedModel):
-    """What `transformers` needs to know to make, load, save and shard the model."""
-
-    config: DeepseekOcrConfig
-    config_class = DeepseekOcrConfig
-    base_model_prefix = "model"
-    input_modalities = ("image", "text")
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _no_split_modules = ["SamBlock", "ClipBlock", "DecoderLayer"]  # noqa: RUF012
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
-
-    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
-        """As `transformers`, in the published layout; the files get the modes of the umask."""
-        super().save_pretrained(save_directory, *args, **kwargs)
-        make_readable(*Path(save_directory).glob("*.safetensors"))
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        std = self.config.text_config.initializer_range
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            initialization.normal_(module.weight, std=std)
-            if module.bias is not None:
-                initialization.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            initialization.normal_(module.weight, std=std)
-        elif isinstance(module, nn.LayerNorm | ChannelNorm):
-            initialization.ones_(module.weight)
-            initialization.zeros_(module.bias)
-        elif isinstance(module, RmsNorm):
-            initialization.ones_(module.weight)
-        elif isinstance(module, SamEncoder):
-            initialization.normal_(module.pos_embed, std=std)
-        elif isinstance(module, SamAttention):
-            initialization.zeros_(module.rel_pos_h)
-            initialization.zeros_(module.rel_pos_w)
-        elif isinstance(module, ClipEmbeddings):
-            initialization.normal_(module.class_embedding, std=len(module.class_embedding) ** -0.5)
-        elif isinstance(module, Experts):
-            initialization.normal_(module.gate_up_proj, std=std)
-            initialization.normal_(module.down_proj, std=std)
-        elif isinstance(module, Router):
-            initialization.normal_(module.weight, std=std)
-            if hasattr(module, "e_score_correction_bias"):
-                initialization.zeros_(module.e_score_correction_bias)
-        elif isinstance(module, DeepseekOcrModel):
-            deviation = self.config.hidden_size**-0.5
-            initialization.normal_(module.image_newline, std=deviation)
-            initialization.normal_(module.view_seperator, std=deviation)
 
 
 class Projector(nn.Module):
@@ -311,41 +242,6 @@ def check_reserved(reserved: list[int], produced: list[int]) -> None:
             f"the prompts reserve {sum(reserved)} image tokens but the pictures produced "
             f"{sum(produced)}: picture {remaining[0][0]} and later ({tokens} tokens) have no place"
         )
-
-
-def positions(attention_mask: Tensor | None, past: int, x: Tensor) -> Tensor:
-    """(B, N) position of each new token, counted from the row's first real one."""
-    length = x.shape[1]
-    if attention_mask is None or attention_mask.ndim != 2:
-        return torch.arange(past, past + length, device=x.device)[None].expand(len(x), -1)
-    return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)[:, -length:]
-
-
-def real_tokens(attention_mask: Tensor | None, x: Tensor) -> Tensor:
-    """(B, N) bool, False where a new position is padding."""
-    if attention_mask is None or attention_mask.ndim != 2:
-        return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-    return attention_mask[:, -x.shape[1] :].bool()
-
-
-def visibility(attention_mask: Tensor | None, past: int, x: Tensor) -> Tensor | None:
-    """(B, 1, N, past + N) True where a new position may look; None: causal, nothing padded.
-
-    A padding position sees itself, so that no row of the softmax is empty.
-    """
-    if attention_mask is not None and attention_mask.ndim == 4:
-        return attention_mask
-    new = x.shape[1]
-    padded = attention_mask is not None and not bool(attention_mask.all())
-    if not padded and (past == 0 or new == 1):
-        return None
-    keys = torch.arange(past + new, device=x.device)
-    queries = keys[past:, None]
-    visible = (keys <= queries).expand(len(x), 1, -1, -1)
-    if padded:
-        real = attention_mask[:, None, None, :].bool()  # type: ignore[index]
-        visible = visible & (real | (keys == queries))
-    return visible
 
 
 class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, GenerationMixin):
