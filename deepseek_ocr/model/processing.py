@@ -64,7 +64,8 @@ class Row:
 class DeepseekOcrProcessor(ProcessorMixin):
     """Image processor and tokenizer together; remembers the prompt that the model was trained on.
 
-    `processor(images=[...], text=[...])` for reading, with `answers=[...]` for training.
+    `processor(images=[...], text=[...])` for reading, with `answers=[...]` for training. Further
+    keys of a published `processor_config.json` (`**published`) are kept and written back.
     """
 
     image_processor: DeepseekOcrImageProcessor
@@ -75,10 +76,13 @@ class DeepseekOcrProcessor(ProcessorMixin):
         image_processor: DeepseekOcrImageProcessor,
         tokenizer: PreTrainedTokenizerFast,
         prompt: str | None = None,
-        **kwargs: Any,
+        **published: Any,
     ):
         super().__init__(image_processor, tokenizer)
+        if not isinstance(prompt, str | None):
+            raise ValueError(f"processor_config.json: prompt is {prompt!r}; expected a text")
         self.prompt = prompt
+        self.published = {"processor_class": type(self).__name__, **published}
         ids = {
             token: tokenizer.convert_tokens_to_ids(token) for token in (*FORBIDDEN_IN_ANSWERS, PAD)
         }
@@ -233,13 +237,15 @@ class DeepseekOcrProcessor(ProcessorMixin):
         pictures = read_json(source, "preprocessor_config.json", sought) or {}
         pictures.pop("image_processor_type", None)
         settings = read_json(source, "processor_config.json", sought) or {}
+        for part in ("image_processor", "tokenizer"):  # other programs nest them here
+            settings.pop(part, None)
         return cls(
             DeepseekOcrImageProcessor(**pictures),
             make_tokenizer(
                 read_tokenizer(source, tokenizer_json),
                 read_json(source, "tokenizer_config.json", sought),
             ),
-            settings.get("prompt"),
+            **settings,
         )
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> list[str]:  # type: ignore[override]
@@ -254,7 +260,7 @@ class DeepseekOcrProcessor(ProcessorMixin):
         for name in ("mode", "base_size", "tile_size", "max_tiles"):
             if (value := getattr(self.image_processor, name)) is not None:
                 image_settings[name] = value
-        settings = {"processor_class": type(self).__name__}
+        settings = dict(self.published)
         if self.prompt is not None:
             settings["prompt"] = self.prompt
         files = {

@@ -194,3 +194,20 @@ def test_full_size_is_written_and_read_back_within_its_memory(roomy):
     assert on_disk(second) == published_shapes()
     for name in published_shapes():
         assert torch.equal(stored(first, name), stored(second, name)), name
+
+
+def test_the_published_processor_config_is_understood_and_kept(nano_folder, tmp_path):
+    published = {
+        "processor_class": "DeepseekVLV2Processor",
+        "sft_format": "deepseek",
+        "downsample_ratio": 4,
+    }
+    folder = tmp_path / "published"
+    shutil.copytree(nano_folder, folder)
+    (folder / "processor_config.json").write_text(json.dumps(published))
+    processor = AutoProcessor.from_pretrained(folder)
+    assert isinstance(processor, DeepseekOcrProcessor)
+    processor.prompt = "<image>\nRead."
+    processor.save_pretrained(folder)
+    saved = json.loads((folder / "processor_config.json").read_text())
+    assert saved == published | {"prompt": "<image>\nRead."}
