@@ -76,10 +76,14 @@ def load_model(
                 raise UserError(
                     f"{folder}: is an adapter itself; give its base model and one adapter"
                 )
-            return load_adapter(folder, device=device, dtype=dtype, seed=seed)
+            base, base_seed = adapter_base(folder, seed)
+            return load_model(base, device=device, dtype=dtype, adapter=folder, seed=base_seed)
         model, processor = load_folder(folder, wanted)
     if adapter is not None:
-        model = put_adapter(model, model_folder(adapter), base=str(source))
+        folder = model_folder(adapter)
+        model = put_adapter(model, folder, base=str(source))
+        if (folder / "tokenizer.json").exists():  # views and prompt as the adapter was trained
+            processor = read_processor(folder)
     return model.to(target).eval(), processor
 
 
@@ -314,10 +318,8 @@ def base_model_record(source: str | Path) -> dict[str, Any]:
     return {"base_model": path, "sha256": {p.name: sha256_of(p) for p in weight_files(folder)}}
 
 
-def load_adapter(
-    folder: Path, *, device: str, dtype: str, seed: int
-) -> tuple[Any, DeepseekOcrProcessor]:
-    """A LoRA folder written by training: its base model with the adapter on top."""
+def adapter_base(folder: Path, seed: int) -> tuple[str, int]:
+    """The base model that a LoRA folder written by training names, and the seed of its weights."""
     record = _read_json(folder / BASE_MODEL) if (folder / BASE_MODEL).exists() else {}
     base = record.get("base_model")
     if not base:
@@ -327,10 +329,7 @@ def load_adapter(
         )
     if (Path(base) / ADAPTER_CONFIG).exists():
         raise UserError(f"{folder}: its base {base} is an adapter itself; merge that one first")
-    model, _ = load_model(base, device="cpu", dtype=dtype, seed=record.get("seed", seed))
-    model = put_adapter(model, folder, base=base)
-    processor = read_processor(folder)
-    return model.to(pick_device(device)).eval(), processor
+    return base, record.get("seed", seed)
 
 
 def put_adapter(model: nn.Module, folder: Path, base: str) -> nn.Module:
