@@ -85,8 +85,31 @@ def check_known(kind: type, kwargs: dict[str, Any]) -> None:
             raise ValueError(f"config.json: unknown key {key!r} for {kind.__name__}")
 
 
+_COUNTS = {
+    "first_k_dense_replace", "n_shared_experts", "qk_nope_head_dim", "qk_rope_head_dim",
+    "v_head_dim",
+}  # fmt: skip
+_NUMBERS = {
+    "initializer_range", "layer_norm_eps", "mlp_ratio", "rms_norm_eps", "rope_theta",
+    "routed_scaling_factor",
+}  # fmt: skip
+_SWITCHES = {"norm_topk_prob", "use_mla"}
+
+
 def check_sizes(config: PreTrainedConfig) -> None:
-    """Sizes are whole numbers from 1."""
+    """Sizes are whole numbers from 1, factors are above 0, switches are true or false."""
+    for key in sorted(_COUNTS):
+        value = getattr(config, key, 0)
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if not whole and not (value is None and key == "n_shared_experts"):
+            raise ValueError(f"config.json: {key} is {value!r}; expected a whole number from 0")
+    for key in sorted(_NUMBERS):
+        value = getattr(config, key, 1.0)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+            raise ValueError(f"config.json: {key} is {value!r}; expected a number above 0")
+    for key in sorted(_SWITCHES):
+        if not isinstance(value := getattr(config, key, False), bool):
+            raise ValueError(f"config.json: {key} is {value!r}; expected true or false")
     for key in sorted(_SIZES):
         value = getattr(config, key, None)
         if value is None and (key in _SIZES_OR_NONE or not hasattr(config, key)):
@@ -128,7 +151,7 @@ def check_text(text: PreTrainedConfig) -> None:
             f"num_key_value_heads {text.num_key_value_heads}"
         )
     _check_experts(text)
-    _check_rope(text.rope_scaling)
+    _check_rope(text.rope_scaling, text.rope_theta)
 
 
 def _check_experts(text: PreTrainedConfig) -> None:
@@ -159,20 +182,27 @@ def _check_experts(text: PreTrainedConfig) -> None:
         )
 
 
-def _check_rope(scaling: dict | None) -> None:
+def _check_rope(scaling: Any, theta: float) -> None:
     if scaling is None:
         return
+    if not isinstance(scaling, dict):
+        raise ValueError(f"config.json: rope_scaling is {scaling!r}; expected an object or null")
     kind = scaling.get("rope_type", scaling.get("type"))
     if kind not in ("yarn", "default"):
         raise ValueError(f"config.json: rope_scaling of type {kind!r}; only 'yarn' is supported")
     for key in scaling.keys() - _YARN_KEYS:
         raise ValueError(f"config.json: rope_scaling has an unknown key {key!r}")
-    if kind == "yarn" and not (
-        scaling.get("factor") and scaling.get("original_max_position_embeddings")
-    ):
+    if scaling.get("rope_theta", theta) != theta:
         raise ValueError(
-            "config.json: rope_scaling yarn needs factor and original_max_position_embeddings"
+            f"config.json: rope_theta is {theta!r} and {scaling['rope_theta']!r} under "
+            f"rope_scaling; make them equal"
         )
+    for key in ("factor", "original_max_position_embeddings"):
+        value = scaling.get(key, 1 if kind == "default" else None)
+        if not isinstance(value, int | float) or not value > 0:
+            raise ValueError(
+                f"config.json: rope_scaling has {key} {value!r}; yarn needs a number above 0"
+            )
 
 
 def check_whole(config: PreTrainedConfig) -> None:

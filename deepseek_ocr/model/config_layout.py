@@ -156,6 +156,8 @@ def from_published(
             f"only 'deeplip_b_l' (SAM and CLIP) is supported"
         )
     blocks = vision.get("width", {})
+    if not isinstance(blocks, dict) or not all(isinstance(b, dict) for b in blocks.values()):
+        raise ValueError("config.json: vision_config.width is no object of objects")
     for name in blocks.keys() - WIDTH_KEYS.keys():
         raise ValueError(f"config.json: vision_config.width has an unknown encoder {name!r}")
     sam = from_width(blocks, "sam_vit_b", EXTRA_SAM_KEYS)

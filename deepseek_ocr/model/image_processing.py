@@ -65,15 +65,17 @@ class DeepseekOcrImageProcessor(ImageProcessingMixin):
         own = mode is None or mode == self.mode
         return view_settings(
             mode or self.mode,
-            base_size=base_size or (self.base_size if own else None),
-            tile_size=tile_size or (self.tile_size if own else None),
-            max_tiles=max_tiles or self.max_tiles,
+            base_size=self.base_size if own and base_size is None else base_size,
+            tile_size=self.tile_size if own and tile_size is None else tile_size,
+            max_tiles=self.max_tiles if max_tiles is None else max_tiles,
         )
 
     def __call__(
         self,
         images: Image.Image | Sequence[Image.Image],
         mode: str | None = None,
+        *,
+        return_tensors: str | None = "pt",
         **sizes: int | None,
     ) -> BatchFeature:
         """Pictures (PIL, or arrays of 8-bit RGB) -> the views of all of them, float32 in [-1, 1].
@@ -82,6 +84,8 @@ class DeepseekOcrImageProcessor(ImageProcessingMixin):
             `pixel_values` (images, 3, B, B), `tile_values` (tiles, 3, S, S) row by row and picture
             by picture, `tile_grids` (images, 2) columns and rows, (1, 1) where there are no tiles.
         """
+        if return_tensors not in (None, "pt"):
+            raise ValueError(f"return_tensors is {return_tensors!r}; only 'pt' is supported")
         settings = self.settings(mode, **sizes)
         pictures = [images] if isinstance(images, Image.Image | np.ndarray) else list(images)
         views = [self.views(as_rgb(picture), settings) for picture in pictures]

@@ -245,6 +245,7 @@ class Experts(nn.Module):
         )
         self.gate_up_proj = nn.Parameter(torch.empty(experts, 2 * hidden, width))
         self.down_proj = nn.Parameter(torch.empty(experts, width, hidden))
+        self.register_load_state_dict_pre_hook(stack_published_experts)
 
     def forward(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         by_expert = chosen.flatten().argsort(stable=True)  # (T * k), expert by expert
@@ -255,6 +256,29 @@ class Experts(nn.Module):
         outputs = [gated_mlp(row, gate_up, down) for row, gate_up, down in stacked if len(row)]
         answers = torch.cat(outputs)[by_expert.argsort()].unflatten(0, chosen.shape)  # (T, k, D)
         return (answers.float() * weights.unsqueeze(-1)).sum(1).to(x.dtype)
+
+
+def stack_published_experts(
+    module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: Any
+) -> None:
+    """Published names, one tensor an expert, into the stacked ones, for `load_state_dict`.
+
+    `from_pretrained` has its own way; this is for who loads a saved file himself, such as
+    `transformers.Trainer` when it resumes.
+    """
+    experts = range(len(module.down_proj))  # type: ignore[arg-type]
+
+    def stacked(projection: str) -> Tensor | None:
+        names = [f"{prefix}{e}.{projection}.weight" for e in experts]
+        if not all(name in state_dict for name in names):
+            return None
+        return torch.stack([state_dict.pop(name) for name in names])
+
+    gate, up, down = (stacked(name) for name in ("gate_proj", "up_proj", "down_proj"))
+    if gate is not None and up is not None:
+        state_dict[f"{prefix}gate_up_proj"] = torch.cat([gate, up], dim=1)
+    if down is not None:
+        state_dict[f"{prefix}down_proj"] = down
 
 
 def gated_mlp(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:

@@ -202,7 +202,7 @@ def read_config(folder: Path) -> DeepseekOcrConfig:
         )
     try:
         return DeepseekOcrConfig(**content)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{folder}: {error}") from None
 
 
@@ -224,6 +224,8 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         UserError: there is none (only pickles, perhaps), or the index names a missing file.
     """
+    if (folder / WEIGHTS).is_file():  # transformers reads it even beside an index
+        return [folder / WEIGHTS]
     index = folder / INDEX
     if index.exists():
         weight_map = _read_json(index).get("weight_map")
@@ -234,8 +236,6 @@ def weight_files(folder: Path) -> list[Path]:
             if Path(name).name != name or not (folder / name).is_file():
                 raise UserError(f"{index}: names {name}, which is not in the folder")
         return [folder / name for name in names]
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
     if pickles := [p.name for p in sorted(folder.iterdir()) if p.suffix in PICKLES]:
         raise UserError(
             f"{folder / pickles[0]}: a pickle, which can run code when read and is never loaded; "
@@ -322,7 +322,7 @@ def adapter_base(folder: Path, seed: int) -> tuple[str, int]:
     """The base model that a LoRA folder written by training names, and the seed of its weights."""
     record = _read_json(folder / BASE_MODEL) if (folder / BASE_MODEL).exists() else {}
     base = record.get("base_model")
-    if not base:
+    if not isinstance(base, str) or not base:
         raise UserError(
             f"{folder}: an adapter without {BASE_MODEL}; give the base as --model_path and this "
             f"folder as --adapter"
@@ -334,7 +334,7 @@ def adapter_base(folder: Path, seed: int) -> tuple[str, int]:
 
 def put_adapter(model: nn.Module, folder: Path, base: str) -> nn.Module:
     """The model with a PEFT adapter on top, after checking that it was made for this base."""
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
 
     if not (folder / ADAPTER_CONFIG).exists():
         raise UserError(f"{folder}: no {ADAPTER_CONFIG}; expected a PEFT adapter")
@@ -348,12 +348,19 @@ def put_adapter(model: nn.Module, folder: Path, base: str) -> nn.Module:
                 f"{folder}: was trained on other weights than {base} ({BASE_MODEL} has their "
                 f"SHA-256); name the model it was trained on"
             )
-    list(stored_shapes([folder / ADAPTER_WEIGHTS]))
+    stored = {name for name, _, _ in stored_shapes([folder / ADAPTER_WEIGHTS])}
     try:
-        with quiet_peft():
-            return PeftModel.from_pretrained(model, folder)
-    except (ValueError, RuntimeError, KeyError) as error:
+        with quiet_peft(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*missing adapter keys.*")  # checked below
+            adapted = PeftModel.from_pretrained(model, folder)
+    except (ValueError, TypeError, AttributeError, RuntimeError, KeyError) as error:
         raise UserError(f"{folder}: the adapter does not fit this model ({error})") from None
+    if different := sorted(stored ^ get_peft_model_state_dict(adapted).keys()):
+        raise UserError(
+            f"{folder / ADAPTER_WEIGHTS}: does not fit {ADAPTER_CONFIG} and this model; "
+            f"{len(different)} tensors are missing or unknown, the first is {different[0]}"
+        )
+    return adapted
 
 
 @contextlib.contextmanager

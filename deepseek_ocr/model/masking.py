@@ -6,6 +6,7 @@ Letters: B rows, N new positions, `past` positions in the cache, D width.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -24,21 +25,25 @@ def real_tokens(attention_mask: Tensor | None, x: Tensor) -> Tensor:
     return attention_mask[:, -x.shape[1] :].bool()
 
 
-def visibility(attention_mask: Tensor | None, past: int, x: Tensor) -> Tensor | None:
-    """(B, 1, N, past + N) True where a new position may look; None: causal, nothing padded.
+def visibility(
+    attention_mask: Tensor | None, past: int, x: Tensor, num_keys: int | None = None
+) -> Tensor | None:
+    """(B, 1, N, num_keys) True where a new position may look; None: causal, nothing padded.
 
-    A padding position sees itself, so that no row of the softmax is empty.
+    `num_keys` is what the cache gives back, past + N or, for a static cache, all its places; those
+    not yet filled are hidden. A padding position sees itself, so that no softmax is empty.
     """
     if attention_mask is not None and attention_mask.ndim == 4:
         return attention_mask
     new = x.shape[1]
+    num_keys = num_keys or past + new
     padded = attention_mask is not None and not bool(attention_mask.all())
-    if not padded and (past == 0 or new == 1):
+    if not padded and num_keys == past + new and (past == 0 or new == 1):
         return None
-    keys = torch.arange(past + new, device=x.device)
-    queries = keys[past:, None]
+    keys = torch.arange(num_keys, device=x.device)
+    queries = keys[past : past + new, None]
     visible = (keys <= queries).expand(len(x), 1, -1, -1)
     if padded:
-        real = attention_mask[:, None, None, :].bool()  # type: ignore[index]
-        visible = visible & (real | (keys == queries))
+        real = F.pad(attention_mask.bool(), (0, num_keys - past - new))  # type: ignore[union-attr]
+        visible = visible & (real[:, None, None, :] | (keys == queries))
     return visible

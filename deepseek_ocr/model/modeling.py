@@ -86,6 +86,11 @@ class DeepseekOcrModel(DeepseekOcrPreTrainedModel):
         """Replace the token embedding."""
         self.embed_tokens = value
 
+    @property
+    def gradient_checkpointing_active(self) -> bool:
+        """Whether the layers' activations are computed again in the backward pass."""
+        return self.training and any(layer.gradient_checkpointing for layer in self.layers)
+
     def encode_views(self, pixels: Tensor) -> Tensor:
         """(views, 3, S, S) pixels in [-1, 1] -> (views, q, q, D) image tokens."""
         local = self.sam_model(pixels.to(self.projector.layers.weight.dtype))  # (views, C, q, q)
@@ -156,6 +161,8 @@ class DeepseekOcrModel(DeepseekOcrPreTrainedModel):
         embeds = self.embed_tokens(input_ids)
         reserved = input_ids == self.config.image_token_id  # (B, N)
         if pixel_values is None:
+            if tile_values is not None and len(tile_values):
+                raise ValueError("tile_values need the overviews of their pictures as pixel_values")
             if reserved.any():
                 raise ValueError(
                     f"the prompt reserves {int(reserved.sum())} image tokens but no pixel_values "
@@ -193,12 +200,17 @@ class DeepseekOcrModel(DeepseekOcrPreTrainedModel):
         elif pixel_values is not None and len(pixel_values):
             raise ValueError("pixel_values need input_ids: they say where the image tokens stand")
         x: Tensor = inputs_embeds  # type: ignore[assignment]
+        if self.gradient_checkpointing_active:
+            use_cache, past_key_values = False, None  # layers run twice
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
-        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        past, num_keys = 0, x.shape[1]
+        if past_key_values is not None:
+            past = int(past_key_values.get_seq_length())
+            num_keys = past_key_values.get_mask_sizes(x.shape[1], 0)[0]
         if position_ids is None:
             position_ids = positions(attention_mask, past, x)
-        mask = visibility(attention_mask, past, x)
+        mask = visibility(attention_mask, past, x, num_keys)
         balance_mask = real_tokens(attention_mask, x) if balance else None
 
         rotation = self.rotary(position_ids.to(x.device))
@@ -254,6 +266,9 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
         self.model = DeepseekOcrModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
+        # `generate` makes a static cache's mask from the decoder's config, and none at all where
+        # that one names no attention
+        config.text_config._attn_implementation = "sdpa"
         if self.generation_config.pad_token_id is None:
             self.generation_config.pad_token_id = config.text_config.eos_token_id
 
@@ -290,6 +305,7 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
         logits_to_keep: int | Tensor = 0,
         num_items_in_batch: int | Tensor | None = None,
         output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         **kwargs: Any,
     ) -> DeepseekOcrOutput:
         """Logits, and the loss where `labels` are given.
@@ -333,20 +349,28 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
                 balance_loss = (decoded.balance * learned).sum() / max(total, 1)
                 balance_loss = balance_loss * self.config.balance_loss_weight
                 loss = loss + balance_loss
-        return DeepseekOcrOutput(
+        output = DeepseekOcrOutput(
             loss=loss,
             logits=logits,
             past_key_values=decoded.past_key_values,
             balance_loss=balance_loss,
             hidden_states=decoded.hidden_states,
         )
+        return output if return_dict is not False else output.to_tuple()
 
     def prepare_inputs_for_generation(
-        self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any
+        self,
+        input_ids: Tensor,
+        is_first_iteration: bool | None = False,
+        inputs_embeds: Tensor | None = None,  # named: `generate` looks for it here
+        **kwargs: Any,
     ) -> dict[str, Any]:
         """As `transformers`; the pictures go in with the prompt, not with each new token."""
         inputs = super().prepare_inputs_for_generation(
-            input_ids, is_first_iteration=is_first_iteration, **kwargs
+            input_ids,
+            is_first_iteration=is_first_iteration,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
         )
         if not is_first_iteration and kwargs.get("use_cache", True):
             for name in ("pixel_values", "tile_values", "tile_grids"):
@@ -354,7 +378,8 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
         return inputs
 
     def _expand_inputs_for_generation(self, expand_size: int = 1, **kwargs: Any) -> Any:
-        if expand_size > 1 and kwargs.get("pixel_values") is not None:
+        pictures = kwargs.get("pixel_values")
+        if expand_size > 1 and pictures is not None and len(pictures):
             raise ValueError(
                 "several sequences a prompt (num_beams, num_return_sequences) are not supported "
                 "with pictures; repeat the prompt and its pictures instead"

@@ -27,6 +27,7 @@ from .resolution import ViewSettings, num_image_tokens
 
 BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
 IMAGE = "<image>"
+SIZES = ("base_size", "tile_size", "max_tiles")
 FORBIDDEN_IN_ANSWERS = (IMAGE, BOS, EOS)
 """What an answer may not hold: it would be taken for a picture, or for the answer's end."""
 
@@ -102,6 +103,9 @@ class DeepseekOcrProcessor(ProcessorMixin):
         text: Sequence[str] | str | None = None,
         mode: str | None = None,
         answers: Sequence[str] | str | None = None,
+        *,
+        return_tensors: str | None = "pt",
+        padding: bool | str = True,
         **sizes: int | None,
     ) -> BatchFeature:
         """Prompts with their pictures -> the model's inputs.
@@ -110,6 +114,8 @@ class DeepseekOcrProcessor(ProcessorMixin):
             images: the pictures of all prompts in order (or a list of pictures for each prompt).
             text: one prompt a row, with one `<image>` for each of its pictures.
             mode, base_size, tile_size, max_tiles: in place of the image processor's own.
+            return_tensors, padding: as `transformers` spells what is always done; anything else
+                is refused.
             answers: true answers; then `labels` are made, and padding is on the right.
 
         Returns:
@@ -126,8 +132,11 @@ class DeepseekOcrProcessor(ProcessorMixin):
             raise ValueError("give at least one prompt as text")
         if truths is not None and len(truths) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts and {len(truths)} answers; expected one each")
+        if padding not in (True, "longest"):
+            raise ValueError(f"padding is {padding!r}; rows are always padded to the longest")
+        check_nesting(images, prompts)
         settings = self.image_processor.settings(mode, **sizes)
-        views = self.image_processor(flat(images), mode, **sizes)
+        views = self.image_processor(flat(images), mode, return_tensors=return_tensors, **sizes)
         counts = [num_image_tokens((c, r), settings) for c, r in views["tile_grids"].tolist()]
         marks = [prompt.count(IMAGE) for prompt in prompts]
         if sum(marks) != len(counts):
@@ -208,7 +217,8 @@ class DeepseekOcrProcessor(ProcessorMixin):
         values = [int(i) for i in ids]
         if self.eos_id in values:
             values = values[: values.index(self.eos_id)]
-        values = [i for i in values if i != self.pad_id]
+        while values and values[-1] == self.pad_id:
+            values.pop()
         return self.tokenizer.decode(
             values, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
@@ -236,6 +246,7 @@ class DeepseekOcrProcessor(ProcessorMixin):
             )
         pictures = read_json(source, "preprocessor_config.json", sought) or {}
         pictures.pop("image_processor_type", None)
+        pictures |= {k: kwargs[k] for k in ("mode", *SIZES) if k in kwargs}
         settings = read_json(source, "processor_config.json", sought) or {}
         for part in ("image_processor", "tokenizer"):  # other programs nest them here
             settings.pop(part, None)
@@ -274,6 +285,21 @@ class DeepseekOcrProcessor(ProcessorMixin):
             text = json.dumps(content, ensure_ascii=False, indent=2)
             (folder / name).write_text(text + "\n", encoding="utf-8")
         return [str(folder / name) for name in files]
+
+
+def check_nesting(images: Any, prompts: Sequence[str]) -> None:
+    """A list of pictures for each prompt must hold as many as that prompt has marks.
+
+    Raises:
+        ValueError: it does not; one flat list would be dealt out by the marks.
+    """
+    if not isinstance(images, list | tuple) or not images:
+        return
+    if not all(isinstance(entry, list | tuple) for entry in images):
+        return
+    counts, marks = [len(flat(entry)) for entry in images], [p.count(IMAGE) for p in prompts]
+    if counts != marks:
+        raise ValueError(f"the prompts have {marks} {IMAGE} marks for {counts} pictures")
 
 
 def flat(images: Any) -> list[Any]:

@@ -34,8 +34,8 @@ class ViewSettings:
                 raise ValueError(
                     f"{name} is {size}; expected a multiple of {PATCH_SIZE}, at least {UNIT} pixels"
                 )
-        if not 1 <= self.min_tiles <= self.max_tiles:
-            raise ValueError(f"max_tiles is {self.max_tiles}; expected at least {self.min_tiles}")
+        if self.max_tiles < 1:
+            raise ValueError(f"max_tiles is {self.max_tiles}; expected at least 1 (1: no tiles)")
 
 
 MODES = {
@@ -76,7 +76,7 @@ def view_settings(
 def tile_grid(width: int, height: int, settings: ViewSettings) -> tuple[int, int]:
     """Columns and rows of a page of `width` x `height` pixels; (1, 1): no tiles."""
     size = settings.tile_size
-    if size is None or settings.max_tiles < 2 or max(width, height) <= size:
+    if size is None or settings.max_tiles < settings.min_tiles or max(width, height) <= size:
         return 1, 1
     return choose_tile_grid(width, height, size, settings.max_tiles, settings.min_tiles)
 

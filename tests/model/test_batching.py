@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from transformers import StaticCache
 
 from deepseek_ocr.model import DeepseekOcrForConditionalGeneration, modeling
 from tests.conftest import tiny_config
@@ -455,3 +456,41 @@ def test_the_recorded_sizes_batch_as_well():
         together[:1], tiny(input_ids=ids[:1], pixel_values=pixels).logits, atol=1e-5, rtol=0
     )
     torch.testing.assert_close(together[1:], tiny(input_ids=ids[1:]).logits, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_static_cache_gives_the_same_text(nano, nano_processor, rows):
+    prompts = ["<image>\nRead.", "Only text, and a longer one.", "<image>\nConvert to markdown"][
+        :rows
+    ]
+    pictures = [Image.new("RGB", (90, 60), "white")] * sum(p.count("<image>") for p in prompts)
+    inputs = nano_processor(images=pictures, text=prompts, base_size=64)
+    settings = {"max_new_tokens": 8, "do_sample": False, "eos_token_id": None}
+    expected = nano.generate(**inputs, **settings)
+    found = nano.generate(**inputs, **settings, cache_implementation="static", disable_compile=True)
+    assert found.tolist() == expected.tolist()
+
+
+@torch.no_grad()
+def test_a_static_cache_hides_its_empty_places(nano, nano_processor):
+    ids = nano_processor(text="one two three four five six")["input_ids"]
+    expected = nano(input_ids=ids).logits
+    cache = StaticCache(config=nano.config.text_config, max_cache_len=64)
+    first = nano(input_ids=ids[:, :-1], past_key_values=cache, use_cache=True).logits
+    last = nano(input_ids=ids[:, -1:], past_key_values=cache, use_cache=True).logits
+    torch.testing.assert_close(torch.cat([first, last], 1), expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_generation_from_embeddings_is_the_same(nano, nano_processor):
+    ids = nano_processor(text="one two three")["input_ids"]
+    settings = {"max_new_tokens": 6, "do_sample": False, "eos_token_id": None}
+    expected = nano.generate(input_ids=ids, **settings)[:, ids.shape[1] :]
+    found = nano.generate(inputs_embeds=nano.get_input_embeddings()(ids), **settings)
+    assert found.tolist() == expected.tolist()
+
+
+def test_text_alone_may_have_several_beams(nano, nano_processor):
+    inputs = nano_processor(text="one two three")
+    assert len(nano.generate(**inputs, num_beams=2, max_new_tokens=3)) == 1

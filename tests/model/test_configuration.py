@@ -212,3 +212,31 @@ def test_the_compressor_must_end_in_the_width_of_clip():
         DeepseekOcrConfig(sam_config={"downsample_channels": [64, 64]})
     with pytest.raises(ValueError, match="two numbers"):
         DeepseekOcrConfig(sam_config={"downsample_channels": [512, 768, 1024]})
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("norm_topk_prob", "no"),
+        ("rope_theta", 0),
+        ("rope_theta", "a"),
+        ("rms_norm_eps", "x"),
+        ("routed_scaling_factor", None),
+        ("n_shared_experts", -1),
+        ("n_shared_experts", 1.5),
+        ("rope_scaling", 5),
+        ("rope_scaling", {"type": "yarn", "factor": "x", "original_max_position_embeddings": 8}),
+        (
+            "rope_scaling",
+            {
+                "type": "yarn",
+                "factor": 2.0,
+                "original_max_position_embeddings": 8,
+                "rope_theta": 5.0,
+            },
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_an_error_that_names_its_key(key, value):
+    with pytest.raises(ValueError, match=key):
+        DeepseekOcrConfig(text_config={key: value})

@@ -16,7 +16,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from deepseek_ocr.errors import UserError
-from deepseek_ocr.model import DeepseekOcrProcessor
+from deepseek_ocr.model import DeepseekOcrForConditionalGeneration, DeepseekOcrProcessor
 from deepseek_ocr.model.loading import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -443,3 +443,34 @@ def test_an_adapter_on_an_untrained_preset_remembers_its_name(adapter, ids):
     found = load_model(adapter, device="cpu", seed=5)[0]
     expected = load_model("nano-untrained", device="cpu", seed=0, adapter=adapter)[0]
     assert torch.equal(found(input_ids=ids).logits, expected(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("keep", ["renamed", "half"])
+def test_an_adapter_whose_tensors_do_not_fit_is_refused(adapter, keep):
+    weights = load_file(adapter / "adapter_model.safetensors")
+    if keep == "half":
+        changed = dict(list(weights.items())[::2])
+    else:
+        changed = {name.replace("layers", "blocks"): tensor for name, tensor in weights.items()}
+    save_file(changed, adapter / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="tensors are missing or unknown"):
+        load_model(adapter)
+
+
+def test_the_single_file_is_checked_and_read_where_an_index_stands_beside_it(folder):
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights, folder / "model-00001-of-000001.safetensors")
+    index = {"weight_map": dict.fromkeys(weights, "model-00001-of-000001.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert weight_files(folder) == [folder / "model.safetensors"]
+    (folder / "model.safetensors").write_bytes(b"garbage")
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_model(folder)
+
+
+def test_a_saved_file_can_be_loaded_by_hand(nano, nano_folder):
+    weights = load_file(nano_folder / "model.safetensors")
+    model = DeepseekOcrForConditionalGeneration(nano.config)
+    model.load_state_dict(weights)  # strict
+    for name, tensor in nano.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name

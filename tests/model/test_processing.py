@@ -282,3 +282,31 @@ def test_recorded_prompts_are_bos_image_tokens_and_the_text_after_them():
         tokens = num_image_tokens(tuple(grid), view_settings(name.split(".")[0]))
         assert facts["input_len"] == 1 + tokens + len(after)
         assert facts["first_true"] == 1
+
+
+def test_the_usual_keywords_of_transformers_are_understood(nano_processor):
+    page = Image.new("RGB", (50, 40))
+    usual = nano_processor(images=page, text="<image>", return_tensors="pt", padding=True)
+    assert (
+        usual["input_ids"].tolist()
+        == nano_processor(images=page, text="<image>")["input_ids"].tolist()
+    )
+    with pytest.raises(ValueError, match="return_tensors is 'np'"):
+        nano_processor(images=page, text="<image>", return_tensors="np")
+
+
+def test_pictures_listed_by_prompt_must_be_where_the_marks_are(nano_processor):
+    page = Image.new("RGB", (50, 40))
+    nano_processor(images=[[page], [page, page]], text=["<image>", "<image><image>"])
+    with pytest.raises(ValueError, match="marks for"):
+        nano_processor(images=[[page, page], [page]], text=["<image>", "<image><image>"])
+
+
+def test_a_pad_token_inside_a_text_is_kept(nano_processor):
+    text = "one <｜▁pad▁｜> two"
+    assert nano_processor.decode(nano_processor.tokenize(text)) == text
+
+
+def test_from_pretrained_takes_a_mode(nano_folder):
+    processor = DeepseekOcrProcessor.from_pretrained(nano_folder, mode="base")
+    assert processor.image_processor.settings().base_size == 1024

@@ -155,7 +155,9 @@ def test_no_pictures_give_empty_views():
     assert views["tile_grids"].shape == (0, 2)
 
 
-@pytest.mark.parametrize("sizes", [{"base_size": 100}, {"tile_size": 32}, {"max_tiles": 1}])
+@pytest.mark.parametrize(
+    "sizes", [{"base_size": 100}, {"tile_size": 32}, {"max_tiles": 0}, {"base_size": 0}]
+)
 def test_impossible_sizes_are_refused(sizes):
     with pytest.raises(ValueError, match=next(iter(sizes))):
         DeepseekOcrImageProcessor(mode="gundam", **sizes)
@@ -170,3 +172,9 @@ def test_transparent_pages_are_seen_on_white():
     clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
     views = DeepseekOcrImageProcessor(mode="tiny")(clear)
     assert views["pixel_values"].min() == 1.0
+
+
+def test_one_tile_at_most_means_none():
+    views = DeepseekOcrImageProcessor(max_tiles=1)(Image.new("RGB", (3000, 2000)))
+    assert views["tile_grids"].tolist() == [[1, 1]]
+    assert len(views["tile_values"]) == 0
