@@ -154,3 +154,24 @@ raise SystemExit(main.run("fake", []))
         env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "\\u6f22\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["split", "--help"], ["nonsense"]])
+def test_a_reader_that_leaves_is_no_error(arguments):
+    command = f"{sys.executable} -m deepseek_ocr.cli.main {' '.join(arguments)} 2>&1 | head -c 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == (2 if arguments == ["nonsense"] else 0)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "2>&- >&-"])
+def test_a_closed_stream_is_no_error(closed, tmp_path):
+    command = f"{sys.executable} -m deepseek_ocr.cli.main synth {tmp_path}/s --count 1 --kind lines"
+    done = subprocess.run(["bash", "-c", f"{command} {closed}"], cwd=REPOSITORY)
+    assert done.returncode == 0
+    assert len(list((tmp_path / "s").glob("*.png"))) == 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import io
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 from ..errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError
+from .streams import lasting_streams
 
 COMMANDS = {
     "split": "check annotations and split them into train and test files",
@@ -22,6 +22,11 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code (see `deepseek_ocr.errors`)."""
+    with lasting_streams():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: deepseek-ocr COMMAND [--help] ...\n")
@@ -40,28 +45,31 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Run `deepseek_ocr.cli.COMMAND.main(argv)` and turn what it raises into an exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: finish files, exit 130
-    for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 must not end a finished job
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        entry: Callable[[Sequence[str]], int] = importlib.import_module(
-            f".{command}", __package__
-        ).main
-        return entry(arguments)
-    except KeyboardInterrupt:
-        print(f"{command}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001  the one place where a command ends
-        if "--debug" in arguments:
-            traceback.print_exc()
-        elif isinstance(error, UserError):
-            print(f"{command}: {error}", file=sys.stderr)
-        else:
-            name = type(error).__name__
-            print(
-                f"{command}: internal error ({name}: {error}); --debug shows where", file=sys.stderr
-            )
-        return error.exit_code if isinstance(error, UserError) else EXIT_INTERNAL
+    with lasting_streams():
+        try:
+            entry: Callable[[Sequence[str]], int] = importlib.import_module(
+                f".{command}", __package__
+            ).main
+            return entry(arguments)
+        except KeyboardInterrupt:
+            print(f"{command}: interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except Exception as error:  # noqa: BLE001  the one place where a command ends
+            if "--debug" in arguments:
+                traceback.print_exc()
+            else:
+                print(f"{command}: {plain(error)}", file=sys.stderr)
+            return error.exit_code if isinstance(error, UserError) else EXIT_INTERNAL
+
+
+def plain(error: Exception) -> str:
+    """An error as a line for users."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; nothing half-written is left. --debug shows where"
+    return f"internal error ({type(error).__name__}: {error}); --debug shows where"
 
 
 if __name__ == "__main__":
