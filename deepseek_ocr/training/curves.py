@@ -45,15 +45,17 @@ def draw_curves(output_dir: Path) -> Path:
     rates = read_curve(output_dir, "step", "lr")
     figure = Figure(figsize=(8, 6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot(list(losses), list(losses.values()), label="training", linewidth=1)
+    marker = "o" if len(losses) == 1 else None  # a line of one point would not be seen
+    upper.plot(list(losses), list(losses.values()), label="training", linewidth=1, marker=marker)
     if validation:
         upper.plot(list(validation), list(validation.values()), "o-", label="validation")
     upper.set_ylabel("loss per token")
     upper.set_ylim(bottom=0)
     upper.legend()
-    lower.plot(list(rates), list(rates.values()), linewidth=1)
+    lower.plot(list(rates), list(rates.values()), linewidth=1, marker=marker)
     lower.set_ylabel("learning rate")
     lower.set_xlabel("step")
+    lower.xaxis.get_major_locator().set_params(integer=True)
     path = output_dir / CURVES_NAME
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)

@@ -18,6 +18,7 @@ from .fonts import BUNDLED, load_fonts
 from .kinds import KINDS
 from .pages import DEFAULT_SIZE, SyntheticPage, draw_page
 
+LARGEST_SIZE = 10_000  # pixels a side
 MANIFEST_NAME = ".synth.json"  # hidden, so that nobody takes it for an annotation
 
 
@@ -50,6 +51,8 @@ class SynthConfig:
                 advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(KINDS)}"
                 raise UsageError(f"kind: unknown kind {kind!r}; {advice}")
             smallest = KINDS[kind].smallest_size
+            if self.size > LARGEST_SIZE:
+                raise UsageError(f"--size must be at most {LARGEST_SIZE}, got {self.size}")
             if self.size < smallest:
                 raise UsageError(f"size: {kind} need at least {smallest} pixels, got {self.size}")
 
