@@ -113,6 +113,8 @@ def pick_device(name: str) -> torch.device:
 def model_folder(source: str | Path) -> Path:
     """The local folder of a model: a preset's, the named one, or a download (safetensors only)."""
     name = str(source)
+    if not name:
+        raise UserError("the model's name is empty; expected a model folder, a Hub id or a preset")
     if name == "nano":
         if not (NANO_FOLDER / WEIGHTS).exists():
             raise UserError(
@@ -131,7 +133,7 @@ def model_folder(source: str | Path) -> Path:
         return _download(name)
     raise UserError(
         f"{path}: no such folder; expected a model folder, a Hub id such as "
-        f"deepseek-ai/DeepSeek-OCR, or one of {', '.join(PRESETS)}"
+        f"deepseek-ai/DeepSeek-OCR, or one of {', '.join(UNTRAINED)}"
     )
 
 

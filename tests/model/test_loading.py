@@ -113,7 +113,7 @@ def test_a_path_that_does_not_exist_is_refused_with_the_known_presets(name, tmp_
     if name:
         refused(name, "no such folder", "nano-untrained", "deepseek-ai/DeepSeek-OCR")
     else:
-        refused(name, "no config.json")  # the empty path is the current folder
+        refused(name, "name is empty")
 
 
 def test_an_untrained_preset_has_no_folder():
