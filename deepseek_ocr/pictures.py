@@ -180,7 +180,7 @@ def _check_pixels(picture: Image.Image, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise PageError(
             f"{name}: {width} x {height} pixels are more than the limit of {max_pixels}; "
-            "make the picture smaller or raise the limit"
+            "make the picture smaller"
         )
 
 

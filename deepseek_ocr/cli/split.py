@@ -12,11 +12,12 @@ from ..data.checking import CheckedDataset, check_dataset
 from ..data.folder import DatasetFolder
 from ..data.formats import choose_reader
 from ..data.problems import listing, printable
-from ..data.split_files import FILE_NAMES, MANIFEST_NAME, write_split
+from ..data.split_files import check_not_in_the_way, write_split
 from ..data.splitting import Split, SplitConfig, split_samples
 from ..data.verification import available_cores
 from ..errors import EXIT_OK, EXIT_REFUSED, EXIT_SOME_FAILED, UserError
-from ..runlog import LOG_NAME, METRICS_NAME, RunLog, versions
+from ..files import check_output_dir
+from ..runlog import RunLog, versions
 from .options import parse_options
 
 NUM_SHOWN = 2  # samples
@@ -32,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if config.output_dir.exists() and not config.output_dir.is_dir():
         raise UserError(f"{config.output_dir}: is a file; --output_dir expects a folder")
-    folder = DatasetFolder(config.data_root, left_out=_own_output(config))
+    check_output_dir(config.output_dir)
+    folder = DatasetFolder(config.data_root)
+    check_not_in_the_way(config.output_dir, folder.root, folder.files)
     reader, reason = choose_reader(folder, config.format)
     dataset = check_dataset(
         folder,
@@ -56,21 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_SOME_FAILED if dataset.problems else EXIT_OK
 
 
-def _own_output(config: SplitConfig) -> list:
-    """What an earlier split may have left inside the data root: no part of the dataset."""
-    if config.output_dir.resolve() != config.data_root.resolve():
-        return [config.output_dir]
-    names = [*FILE_NAMES.values(), MANIFEST_NAME, LOG_NAME, METRICS_NAME]
-    if not (config.output_dir / MANIFEST_NAME).exists():
-        return []
-    return [config.output_dir / name for name in names]
-
-
 def _refusal(config: SplitConfig, dataset: CheckedDataset) -> str:
+    in_rows = sum(problem.of_row for problem in dataset.problems)
+    others = len(dataset.problems) - in_rows
+    found = [_counted(in_rows, "problem") + f" in {_counted(dataset.num_rows, 'row')}"]
+    if others:
+        found.append(f"{_counted(others, 'problem')} of files in no row")
     return (
-        f"split: {config.data_root}: {len(dataset.problems)} problems in {dataset.num_rows} rows; "
-        "nothing was written.\nMend them, or leave these rows out with --on_error skip"
+        f"split: {config.data_root}: {' and '.join(found if in_rows else found[1:])}; nothing was "
+        "written.\nMend them, or leave them out with --on_error skip"
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _log(config: SplitConfig, dataset: CheckedDataset, split: Split, format_name: str) -> None:

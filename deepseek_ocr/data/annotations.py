@@ -93,7 +93,7 @@ def read_annotations(path: Path, data_root: Path | None = None) -> list[Annotati
     path = Path(path)
     annotations: list[Annotation] = []
     problems: list[Problem] = []
-    lines: dict[str, int] = {}
+    lines: dict[str, str] = {}  # id -> where
     for row in _rows_of(path):
         if isinstance(row, Problem):
             problems.append(row)
@@ -104,9 +104,9 @@ def read_annotations(path: Path, data_root: Path | None = None) -> list[Annotati
                 first = lines[annotation.id]
                 raise ValueError(f"the id {annotation.id!r} is already that of line {first}")
         except ValueError as error:
-            problems.append(Problem(kind="row", source=f"{path}:{row.line}", reason=str(error)))
+            problems.append(Problem(kind="row", source=f"{path}:{row.place}", reason=str(error)))
         else:
-            lines[annotation.id] = row.line
+            lines[annotation.id] = row.place
             annotations.append(annotation)
     if problems:
         others = f" (and {len(problems) - 1} more rows)" if len(problems) > 1 else ""
@@ -199,7 +199,7 @@ def _rows_of(path: Path) -> Iterator[Row | Problem]:
 
 
 def _check_pictures_exist(
-    path: Path, data_root: Path, annotations: list[Annotation], lines: Mapping[str, int]
+    path: Path, data_root: Path, annotations: list[Annotation], lines: Mapping[str, str]
 ) -> None:
     checked: dict[str, str] = {}  # file -> what is wrong with it, or ""
     first = ""

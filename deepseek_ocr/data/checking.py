@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from ..errors import UsageError
 from ..files import sha256_of
 from .annotations import Annotation, find_faults
 from .folder import DatasetFolder
 from .formats import Reader
 from .grouping import documents_of
+from .pages import split_reference
 from .problems import Problem
 from .prompts import for_images, typed_prompt, with_image_tokens
 from .verification import FileReport, fingerprints, verify_pictures
@@ -46,19 +48,22 @@ def check_dataset(
 
     `prompt` is asked where a row has none; `group_by` as in `SplitConfig`.
     """
-    problems = [_bad_name(file) for file in folder.unnameable]
+    problems = list(folder.problems)
     rows: list[Annotation] = []
     for found in reader.read(folder):
         if isinstance(found, Problem):
             problems.append(found)
         else:
             rows.append(found)
+    without_prompt = [not row.prompt.strip() for row in rows]
     rows = list(_completed(rows, prompt))
     faults = [list(_faults_of_row(row, group_by)) for row in rows]
+    _refuse_bad_flags(rows, faults, without_prompt)
     _add_repeated_ids(rows, faults)
 
     references = [r for row, bad in zip(rows, faults, strict=True) for r in _openable(row, bad)]
     reports = verify_pictures(folder.root, references, num_workers=num_workers, quiet=quiet)
+    copies = _copies(reports)
     samples = []
     for row, bad in zip(rows, faults, strict=True):
         bad.extend(_faults_of_pictures(row, bad, reports))
@@ -66,15 +71,21 @@ def check_dataset(
         if not bad:
             documents = documents_of(row, group_by)
             assert not isinstance(documents, Problem)
-            samples.append((row, frozenset(documents)))
+            samples.append(
+                (row, frozenset(documents | _documents_of_copies(row, group_by, copies)))
+            )
     used = [reference for row, _ in samples for reference in row.images]
     return CheckedDataset(
         samples=samples,
         problems=problems,
-        num_rows=len(rows) + len({p.source for p in problems} - {row.source for row in rows}),
+        num_rows=len(rows) + len(_sources_of_rows(problems) - {row.source for row in rows}),
         hashes=_hashes(folder, rows, problems, reports),
         fingerprints=fingerprints(reports, used),
     )
+
+
+def _sources_of_rows(problems: Iterable[Problem]) -> set[str]:
+    return {problem.source for problem in problems if problem.of_row}
 
 
 def _completed(rows: Iterable[Annotation], prompt: str) -> Iterator[Annotation]:
@@ -94,6 +105,23 @@ def _completed(rows: Iterable[Annotation], prompt: str) -> Iterator[Annotation]:
             given[name] = given.get(name, 0) + 1
             name += f"~{given[name]}" if given[name] > 1 else ""
         yield dataclasses.replace(row, id=name, prompt=asked)
+
+
+def _refuse_bad_flags(
+    rows: list[Annotation], faults: list[list[Problem]], without_prompt: list[bool]
+) -> None:
+    """One error where a flag, and not the dataset, is what makes every row unusable.
+
+    Raises:
+        UsageError: `--prompt` fits no row that is asked it, or `--group_by` no row at all.
+    """
+    asked = [bad for bad, is_asked in zip(faults, without_prompt, strict=True) if is_asked]
+    for flag, kind, concerned in (("prompt", "prompt", asked), ("group_by", "no group", faults)):
+        found = [[fault for fault in bad if fault.kind == kind] for bad in concerned]
+        if found and all(found):
+            raise UsageError(
+                f"--{flag} fits none of {len(found)} rows; the first: {found[0][0].reason}"
+            )
 
 
 def _faults_of_row(row: Annotation, group_by: str) -> Iterator[Problem]:
@@ -130,9 +158,24 @@ def _faults_of_pictures(
             yield Problem(kind="unreadable picture", source=row.source or "", reason=reason)
 
 
-def _bad_name(file: str) -> Problem:
-    reason = "the file's name is not UTF-8; rename it"
-    return Problem(kind="bad file name", source=file, reason=reason)
+def _copies(reports: Mapping[str, FileReport]) -> dict[str, str]:
+    """File -> the first one with the same bytes, for those that are not the first."""
+    first: dict[str, str] = {}
+    found = {}
+    for file, report in reports.items():
+        if report.sha256 and first.setdefault(report.sha256, file) != file:
+            found[file] = first[report.sha256]
+    return found
+
+
+def _documents_of_copies(row: Annotation, group_by: str, copies: Mapping[str, str]) -> set[str]:
+    """The documents of files with the same bytes as the row's: whatever pages of them are named,
+    they are pages of one document."""
+    images = tuple(copies.get(split_reference(image)[0], image) for image in row.images)
+    if images == row.images:
+        return set()
+    documents = documents_of(dataclasses.replace(row, images=images), group_by)
+    return set() if isinstance(documents, Problem) else documents  # a name that no row uses
 
 
 def _hashes(

@@ -10,23 +10,37 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
 from ..pictures import SUFFIXES
+from .earlier_split import own_names
+from .problems import Problem
+
+ANNOTATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".csv")
 
 
 class DatasetFolder:
     """The files below `root`, as sorted relative paths with `/`; hidden ones are left out.
 
     `left_out` are paths (files or folders) that are no part of the dataset, such as an output
-    folder inside it. Linked folders are not followed. `unnameable` are files whose name is not
-    UTF-8, which no annotation can name.
+    folder inside it; neither are the files of an earlier split. Linked folders are not followed.
+    `problems` are files that cannot be used: with a name that is not UTF-8, which no annotation can
+    name, annotations that are links out of `root`, and linked folders outside it.
     """
 
     def __init__(self, root: Path, left_out: Collection[Path] = ()):
         self.root = Path(root)
         _check_folder(self.root)
         excluded = {path.resolve() for path in left_out}
+        self._real_root = self.root.resolve()
+        self._linked_folders: list[str] = []
+        self._left_behind: list[str] = []
         found = sorted(self._walk(excluded), key=natural_order)
-        self.files: tuple[str, ...] = tuple(file for file in found if _is_text(file))
-        self.unnameable: tuple[str, ...] = tuple(_bytes_shown(f) for f in found if not _is_text(f))
+        named = [file for file in found if _is_text(file)]
+        outside = [file for file in named if self._is_annotation_outside(file)]
+        self.files: tuple[str, ...] = tuple(file for file in named if file not in set(outside))
+        self.problems: tuple[Problem, ...] = (
+            *(_bad_name(_bytes_shown(file)) for file in found if not _is_text(file)),
+            *(_leads_out(file) for file in outside),
+            *(_leads_out(place) for place in sorted(self._linked_folders, key=natural_order)),
+        )
 
     def _walk(self, excluded: Collection[Path]) -> list[str]:
         found = []
@@ -35,13 +49,41 @@ class DatasetFolder:
             folders[:] = [
                 name
                 for name in folders
-                if not name.startswith(".") and (place / name).resolve() not in excluded
+                if not name.startswith(".") and _real(place / name) not in excluded
             ]
+            for name in folders:
+                if (place / name).is_symlink() and self._is_outside(place / name):
+                    shown = _shown((place / name).relative_to(self.root).as_posix())
+                    self._linked_folders.append(shown)
+            own = own_names(place)
             for name in files:
                 path = place / name
-                if not name.startswith(".") and not (excluded and path.resolve() in excluded):
+                if name in own:
+                    self._left_behind.append(path.relative_to(self.root).as_posix())
+                hidden = name.startswith(".") or name in own
+                if not hidden and not (excluded and _real(path) in excluded):
                     found.append(path.relative_to(self.root).as_posix())
         return found
+
+    def _is_annotation_outside(self, file: str) -> bool:
+        path = self.path(file)
+        is_annotation = file.lower().endswith(ANNOTATION_SUFFIXES)
+        return is_annotation and path.is_symlink() and self._is_outside(path)
+
+    def _is_outside(self, path: Path) -> bool:
+        real = _real(path)
+        return real is None or not real.is_relative_to(self._real_root)
+
+    def not_read(self) -> str:
+        """Why files that lie in the folder are not among `files`, for errors; "" without any."""
+        reasons = []
+        if self._left_behind:
+            first = max(self._left_behind, key=lambda file: file.endswith("train.json"))
+            reasons.append(f"{first} is of an earlier split and is not read")
+        if self.problems:
+            more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+            reasons.append(f"{self.problems[0]}{more}")
+        return "".join(f"\n{reason}" for reason in reasons)
 
     @functools.cached_property
     def pictures(self) -> tuple[str, ...]:
@@ -66,6 +108,28 @@ def natural_order(text: str) -> tuple[tuple[str | int, ...], str]:
     """Sorts page2 before page10."""
     parts = re.split(r"(\d+)", text)
     return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
+
+
+def _real(path: Path) -> Path | None:
+    """Where links lead; None for a link to itself."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return None
+
+
+def _leads_out(place: str) -> Problem:
+    reason = "a link that leads out of the data root; copy what it names into its place"
+    return Problem(kind="link out of the data root", source=place, reason=reason, of_row=False)
+
+
+def _bad_name(file: str) -> Problem:
+    reason = "the file's name is not UTF-8; rename it"
+    return Problem(kind="bad file name", source=file, reason=reason, of_row=False)
+
+
+def _shown(name: str) -> str:
+    return name if _is_text(name) else _bytes_shown(name)
 
 
 def _is_text(name: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .problems import Problem
+from .problems import CutShort, Problem
 from .strict_json import BAD_JSON, RowError, after_blanks, as_object, decode_value
 
 MAX_ROW_BYTES = 64 << 20
@@ -29,10 +29,17 @@ _LENGTH_ADVICE = f"a row of more than {MAX_ROW_BYTES >> 20} MiB; split it"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One JSON object and the line (from 1) it begins at."""
+    """One JSON object, the line (from 1) it begins at, and its `number` in an array (from 1) where
+    the line holds others too."""
 
     line: int
     value: dict[str, Any]
+    number: int | None = None
+
+    @property
+    def place(self) -> str:
+        """What stands behind the file's name: `3`, or `1 (row 3)`."""
+        return _place(self.line, self.number)
 
 
 def read_array(path: Path, name: str) -> Iterator[Row | Problem]:
@@ -47,7 +54,7 @@ def read_array(path: Path, name: str) -> Iterator[Row | Problem]:
                 yield from _array_rows(text, name)
             except RowError as error:
                 line = text.line_at(error.position)
-                yield Problem(kind=error.kind, source=f"{name}:{line}", reason=error.reason)
+                yield CutShort(kind=error.kind, source=f"{name}:{line}", reason=error.reason)
     except OSError as error:
         yield _unreadable(name, error)
 
@@ -125,7 +132,7 @@ def _byte_lines(file: IO[bytes]) -> Iterator[bytes | None]:
 
 def _unreadable(name: str, error: OSError) -> Problem:
     reason = f"cannot be read ({error.strerror})"
-    return Problem(kind="unreadable file", source=f"{name}:1", reason=reason)
+    return CutShort(kind="unreadable file", source=f"{name}:1", reason=reason)
 
 
 def _whole(content: bytes, source: str, line: int) -> Row | Problem:
@@ -141,16 +148,54 @@ def _whole(content: bytes, source: str, line: int) -> Row | Problem:
         value, end = decode_value(text, start)
         end = after_blanks(text, end)
         if end < len(text):
-            raise RowError(BAD_JSON, "not valid JSON (more follows after its end)", end)
+            advice = "; an object a line belongs in a file named .jsonl" if text[end] == "{" else ""
+            raise RowError(BAD_JSON, f"not valid JSON (more follows after its end){advice}", end)
         return Row(line, as_object(value, start))
     except RowError as error:
         line += text.count("\n", 0, error.position)
         return Problem(kind=error.kind, source=f"{file}:{line}", reason=error.reason)
 
 
+def _place(line: int, number: int | None) -> str:
+    return str(line) if number is None else f"{line} (row {number})"
+
+
 def _array_rows(text: _Pieces, name: str) -> Iterator[Row | Problem]:
+    """The elements of an array; those that share a line are numbered."""
+    values = _array_values(text)
+    number, shared, ended = 0, False, False
+    held: tuple[int, Any] | None = None  # until the line of the next one is known
+    while not ended:
+        fault = following = None
+        try:
+            following = next(values, None)
+        except RowError as error:
+            fault = error
+        ended = following is None
+        if held is not None:
+            joined = following is not None and following[0] == held[0]
+            yield _element(*held, number if shared or joined else None, name)
+            shared = joined
+        if fault is not None:
+            raise fault
+        held, number = following, number + 1
+
+
+def _element(line: int, value: Any, number: int | None, name: str) -> Row | Problem:
+    try:
+        return Row(line, as_object(value, 0), number)
+    except RowError as error:
+        source = f"{name}:{_place(line, number)}"
+        return Problem(kind=error.kind, source=source, reason=error.reason)
+
+
+def _array_values(text: _Pieces) -> Iterator[tuple[int, Any]]:
+    """The line and the value of each element."""
     if text.peek() != "[":
-        raise RowError(BAD_JSON, "expected a JSON array of objects: [{...}, ...]", text.position)
+        reason = "expected a JSON array of objects: [{...}, ...]"
+        if text.peek() == "{":
+            reason += ", or an object a line in a file named .jsonl"
+        raise RowError(BAD_JSON, reason, text.position)
     text.advance(text.position + 1)
     if text.peek() == "]":
         text.advance(text.position + 1)
@@ -159,11 +204,7 @@ def _array_rows(text: _Pieces, name: str) -> Iterator[Row | Problem]:
         while not closed:
             text.peek()
             value, end = text.decode()
-            line, start = text.line, text.position
-            try:
-                yield Row(line, as_object(value, start))
-            except RowError as error:
-                yield Problem(kind=error.kind, source=f"{name}:{line}", reason=error.reason)
+            yield text.line, value
             text.advance(end)
             separator = text.peek()
             if separator not in (",", "]"):

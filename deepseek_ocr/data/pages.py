@@ -96,7 +96,9 @@ def split_reference(reference: str) -> tuple[str, int]:
     if not path or "\0" in path:
         raise PageError(f"{shown}: expected the path of a page")
     pure = PurePosixPath(path)
-    if pure.is_absolute() or re.match(r"[A-Za-z]:[\\/]", path) or ".." in pure.parts:
+    if pure.is_absolute() or re.match(r"[A-Za-z]:[\\/]", path):
+        raise PageError(f"{shown}: an absolute path; expected one relative to the data root")
+    if ".." in pure.parts:
         raise PageError(f"{shown}: leads out of the data root; expected a path relative to it")
     if part and (part["key"] != "page" or part["rest"]):
         raise PageError(f"{shown}: this part of a file cannot be read; expected #page=NUMBER")

@@ -11,15 +11,29 @@ class Problem:
     """Why something in a dataset cannot be used.
 
     `source` is `file:line`, or the file where it has no lines; `kind` a few words that group
-    problems of one sort; `reason` what was found and what to do.
+    problems of one sort; `reason` what was found and what to do. `of_row` is false for a file that
+    belongs to no row, such as a picture without annotation.
     """
 
     kind: str
     source: str
     reason: str
+    of_row: bool = True
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}"
+
+
+class CutShort(Problem):
+    """A problem after which nothing more of its file could be read."""
+
+    __slots__ = ()
+
+
+def without_annotation(picture: str, reason: str) -> Problem:
+    """The problem of a picture that belongs to no row."""
+    kind = "picture without annotation"
+    return Problem(kind=kind, source=picture, reason=reason, of_row=False)
 
 
 def listing(problems: Iterable[Problem], shown: int = 20) -> Iterator[str]:

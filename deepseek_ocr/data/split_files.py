@@ -6,16 +6,40 @@ No time, host or absolute path is written: the same arguments on the same data g
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..files import make_output_dir, write_atomic
 from .annotations import write_annotations
 from .checking import CheckedDataset
+from .earlier_split import FILE_NAMES, MANIFEST_NAME, OUTPUT_NAMES, UNFINISHED_NAME, own_names
 from .grouping import same_pictures
 from .splitting import Split, SplitConfig
 
-FILE_NAMES = {"train": "train.json", "val": "val.json", "test": "test.json"}
-MANIFEST_NAME = "manifest.json"
+
+def check_not_in_the_way(output_dir: Path, data_root: Path, dataset_files: Iterable[str]) -> None:
+    """Check that a split written to `output_dir` replaces nothing but an earlier split.
+
+    Raises:
+        UserError: a file or folder that no split has written stands in the place of one of ours.
+    """
+    own = own_names(output_dir)
+    read = {
+        (data_root / file).resolve() for file in dataset_files if Path(file).name in OUTPUT_NAMES
+    }
+    for name in OUTPUT_NAMES:
+        path = output_dir / name
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder where a file must go; name another --output_dir")
+        foreign = path.exists() and name not in own
+        replaced = foreign and (name in FILE_NAMES.values() or name == MANIFEST_NAME)
+        if replaced or (path.exists() and path.resolve() in read):
+            raise UserError(
+                f"{path}: was not written by an earlier split and would be lost; "
+                "name another --output_dir, or move the file away"
+            )
 
 
 def write_split(
@@ -28,18 +52,28 @@ def write_split(
 
     Raises:
         UserError: the output folder cannot be used.
+        OSError: writing failed, on a full disk perhaps; the message says what to do.
     """
     output_dir = make_output_dir(config.output_dir)
+    content = manifest(split, dataset, config, format_name)
+    try:
+        _write(output_dir, split, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    except OSError as error:
+        reason = f"the split could not be written ({error.strerror}); make room and run it again"
+        raise OSError(error.errno, reason, str(output_dir)) from error
+
+
+def _write(output_dir: Path, split: Split, manifest_text: str) -> None:
+    unfinished = output_dir / UNFINISHED_NAME  # so that files of a broken-off split are known again
+    unfinished.touch()
     (output_dir / MANIFEST_NAME).unlink(missing_ok=True)
     for side, name in FILE_NAMES.items():
         if side in split.sides:
             write_annotations(output_dir / name, split.sides[side])  # type: ignore[index]
         else:
             (output_dir / name).unlink(missing_ok=True)  # rows that now belong to another side
-    content = manifest(split, dataset, config, format_name)
-    write_atomic(
-        output_dir / MANIFEST_NAME, json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-    )
+    write_atomic(output_dir / MANIFEST_NAME, manifest_text)
+    unfinished.unlink()
 
 
 def manifest(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ..errors import UsageError, UserError
-from .annotations import Annotation
+from .annotations import BEGIN_TOKEN, END_TOKEN, Annotation
 from .grouping import compile_rule, join_documents
 from .prompts import DEFAULT_PROMPT
 
@@ -55,6 +55,9 @@ class SplitConfig:
                 "training; expected a sum below 1"
             )
         compile_rule(self.group_by)
+        for token in (BEGIN_TOKEN, END_TOKEN):
+            if token in self.prompt:
+                raise UsageError(f"--prompt: the special token {token} stands in it; remove it")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ def split_samples(
     """
     members = join_documents(samples, fingerprints)
     strata = _strata(samples, members, config.stratify_by)
-    side_of = assign_sides(strata, config)
+    side_of = assign_sides(strata, config, len(samples))
     document_of = {place: name for name, places in members.items() for place in places}
     sides: dict[Side, list[Annotation]] = {side: [] for side in asked_sides(config)}
     for place, (annotation, _) in enumerate(samples):
@@ -95,8 +98,10 @@ def asked_sides(config: SplitConfig) -> tuple[Side, ...]:
     return ("train", "val", "test") if config.val_size else ("train", "test")
 
 
-def assign_sides(strata: Mapping[str, str], config: SplitConfig) -> dict[str, Side]:
-    """Document -> side, from document -> stratum.
+def assign_sides(
+    strata: Mapping[str, str], config: SplitConfig, num_samples: int = 0
+) -> dict[str, Side]:
+    """Document -> side, from document -> stratum; `num_samples` is for advice.
 
     Documents stand in the order of a hash of seed and name, which no listing order, platform or
     version of Python changes; each side takes the first ones of every stratum.
@@ -104,7 +109,7 @@ def assign_sides(strata: Mapping[str, str], config: SplitConfig) -> dict[str, Si
     Raises:
         UserError: too few documents.
     """
-    num_test, num_val = _numbers(len(strata), config)
+    num_test, num_val = _numbers(len(strata), config, num_samples)
     queues: dict[str, list[str]] = defaultdict(list)
     for name in sorted(strata, key=lambda name: _place(name, config.seed)):
         queues[strata[name]].append(name)
@@ -124,7 +129,7 @@ def _place(name: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{name}".encode()).digest()
 
 
-def _numbers(num_documents: int, config: SplitConfig) -> tuple[int, int]:
+def _numbers(num_documents: int, config: SplitConfig, num_samples: int) -> tuple[int, int]:
     """How many documents are for testing and for validation; at least one of each side asked."""
     num_test, num_val = (
         int(size) if size >= 1 else max(1, math.floor(size * num_documents + 0.5)) if size else 0
@@ -132,10 +137,14 @@ def _numbers(num_documents: int, config: SplitConfig) -> tuple[int, int]:
     )
     if num_test + num_val >= num_documents:
         wanted = f"{num_test} for testing" + (f", {num_val} for validation" if num_val else "")
+        advice = ["add documents"]
+        if num_documents > 1:
+            advice.append("make --test_size and --val_size smaller")
+        if num_samples > num_documents and config.group_by != "none":
+            advice.append("split pages apart with --group_by none")
         raise UserError(
             f"{config.data_root}: {num_documents} document{'' if num_documents == 1 else 's'} "
-            f"cannot be split into {wanted} and at least one for training; add documents, change "
-            "--test_size and --val_size, or split pages apart with --group_by none"
+            f"cannot be split into {wanted} and at least one for training; {', or '.join(advice)}"
         )
     return num_test, num_val
 

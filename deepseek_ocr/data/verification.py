@@ -7,6 +7,7 @@ becomes a problem of that file.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from ..errors import PageError
@@ -131,7 +133,8 @@ def _run_until_crash(
     """The reports of each chunk in turn, up to the first that a dead worker leaves without."""
     pool = _pool(num_workers)
     try:
-        futures = [pool.submit(_run_many, chunk) for chunk in chunks]
+        with _held_interrupts():
+            futures = [pool.submit(_run_many, chunk) for chunk in chunks]
         for future in futures:
             yield future.result()
     except BrokenProcessPool:
@@ -144,7 +147,9 @@ def _run_alone(task: _Task) -> FileReport:
     """The task in a process of its own, to find the file on which a worker died."""
     with _pool(1) as pool:
         try:
-            return pool.submit(_run, task).result()
+            with _held_interrupts():
+                future = pool.submit(_run, task)
+            return future.result()
         except BrokenProcessPool:
             reason = "the decoder crashed on it; replace the file"
             return FileReport(sha256="", faults={r: f"{r}: {reason}" for r in task.references})
@@ -156,6 +161,17 @@ def _pool(num_workers: int) -> concurrent.futures.ProcessPoolExecutor:
         mp_context=multiprocessing.get_context("spawn"),  # fork would copy locks and threads
         initializer=_start_worker,
     )
+
+
+@contextlib.contextmanager
+def _held_interrupts() -> Iterator[None]:
+    """Workers begun here take no Ctrl-C while they start; this process takes it afterwards."""
+    resource_tracker.ensure_running()  # its own start would let them through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
+import re
+import signal
 
 import pytest
 from PIL import Image
@@ -10,8 +13,10 @@ from deepseek_ocr.data.annotations import BEGIN_TOKEN
 from deepseek_ocr.data.checking import check_dataset
 from deepseek_ocr.data.folder import DatasetFolder
 from deepseek_ocr.data.formats import choose_reader
+from deepseek_ocr.data.grouping import join_documents
 from deepseek_ocr.data.prompts import DEFAULT_PROMPT, for_images, typed_prompt, with_image_tokens
 from deepseek_ocr.data.verification import FileReport, fingerprints, verify_pictures
+from deepseek_ocr.errors import UsageError
 
 from .datasets import documents, draw, sidecars
 
@@ -172,3 +177,54 @@ def test_pages_of_one_file_have_fingerprints_of_their_own():
     }
     prints = fingerprints(reports, ["a.tif#page=1", "a.tif#page=2", "b.tif"])
     assert prints["b.tif"] == prints["a.tif#page=1"] != prints["a.tif#page=2"]
+
+
+def test_copies_of_a_file_of_several_pages_are_one_document(tmp_path):
+    pages = [Image.new("L", (4, 4), shade) for shade in (1, 2)]
+    for name in ("alpha", "beta"):
+        pages[0].save(tmp_path / f"{name}.tif", save_all=True, append_images=pages[1:])
+    references = ["alpha.tif#page=1", "beta.tif#page=2"]
+    rows = [{"image": reference, "text": "t"} for reference in references]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    for group_by, joined in (("document", True), (r"^(\w+)", True), ("none", False)):
+        dataset = check(tmp_path, group_by=group_by)
+        documents_found = join_documents(dataset.samples, dataset.fingerprints)
+        assert (len(documents_found) == 1) == joined, group_by
+
+
+def test_rows_of_one_line_are_counted_and_pictures_without_a_row_are_none(tmp_path):
+    for shade in range(4):
+        draw(tmp_path / f"{shade}.png", shade)
+    rows = [{"image": f"{n}.png", "text": "t" if n == 0 else ""} for n in range(3)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    dataset = check(tmp_path)
+    assert (dataset.num_rows, len(dataset.samples)) == (3, 1)
+    assert [p.source for p in dataset.problems if p.of_row] == [
+        "rows.json:1 (row 2)",
+        "rows.json:1 (row 3)",
+    ]
+    assert [p.source for p in dataset.problems if not p.of_row] == ["3.png"]
+    assert "rows.json" in dataset.hashes
+
+
+@pytest.mark.parametrize(
+    "flags, reason",
+    [
+        ({"group_by": "(zzz)"}, "--group_by fits none of 2 rows; the first: doc0_p1.png does not"),
+        ({"prompt": "<image><image>x"}, "--prompt fits none of 2 rows; the first: the prompt has"),
+    ],
+)
+def test_a_flag_that_fits_no_row_is_wrong_usage_and_told_once(tmp_path, flags, reason):
+    documents(tmp_path, 2)
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        check(tmp_path, **flags)
+
+
+def test_interrupts_are_held_while_workers_start_and_come_through_afterwards():
+    with pytest.raises(KeyboardInterrupt):
+        with verification._held_interrupts():
+            verification.resource_tracker.ensure_running()
+            os.kill(os.getpid(), signal.SIGINT)
+            held = signal.SIGINT in signal.sigpending()
+        raise AssertionError("not delivered")
+    assert held

@@ -190,7 +190,7 @@ def test_a_picture_that_is_not_there_is_a_problem_of_its_row(tmp_path, image, ki
     rows = [{"image": "a.png", "text": "t"}, {"image": image, "text": "t"}]
     write(tmp_path / "rows.json", rows)
     _, problem = read(tmp_path)
-    assert (problem.kind, problem.source) == (kind, "rows.json:1")
+    assert (problem.kind, problem.source) == (kind, "rows.json:1 (row 2)")
 
 
 def test_a_picture_that_no_row_names_is_a_problem(tmp_path):
@@ -200,7 +200,7 @@ def test_a_picture_that_no_row_names_is_a_problem(tmp_path):
     write(tmp_path / "rows.json", [{"image": "a.png", "text": "t"}, {"image": "c.png"}])
     problems = [found for found in read(tmp_path) if isinstance(found, Problem)]
     assert [(p.kind, p.source) for p in problems] == [
-        ("no text", "rows.json:1"),
+        ("no text", "rows.json:1 (row 2)"),
         ("picture without annotation", "b.png"),
     ]
 
@@ -364,3 +364,143 @@ def test_a_pipe_is_not_waited_on(tmp_path, name):
 def test_numbers_in_names_sort_as_numbers():
     names = ["p10.png", "2/b", "p2.png", "10", "p02.png", "a"]
     assert sorted(names, key=natural_order) == ["2/b", "10", "a", "p02.png", "p2.png", "p10.png"]
+
+
+def problems_of(root, name="auto"):
+    return [found for found in read(root, name) if isinstance(found, Problem)]
+
+
+@pytest.mark.parametrize(
+    "files, kept",
+    [
+        (["a.gt.txt", "a.txt"], "a.gt.txt"),
+        (["a.json", "a.png.json"], "a.json"),
+        (["annotations/a.json", "labels/a.json"], "annotations/a.json"),
+    ],
+)
+def test_two_annotations_of_one_picture_are_a_problem_and_none_is_chosen(tmp_path, files, kept):
+    draw(tmp_path / "images" / "a.png")
+    for file in files:
+        write(tmp_path / ("" if "/" in file else "images") / file, {"text": file})
+    (problem,) = read(tmp_path)
+    assert problem.kind == "ambiguous annotation" and problem.source.endswith(f"{kept}:1")
+    assert all(file in str(problem) for file in files)
+
+
+def test_a_picture_beside_its_annotation_claims_no_file_of_a_sister_folder(tmp_path):
+    for place, text in (("", "top"), ("labels", "below")):
+        write(tmp_path / place / "1.json", {"text": text})
+    draw(tmp_path / "1.png")
+    draw(tmp_path / "images" / "1.png", 1)
+    found = read(tmp_path)
+    assert {s.images[0]: s.text for s in found} == {"1.png": "top", "images/1.png": "below"}
+
+
+def test_image_and_images_may_both_be_there_only_if_they_agree(tmp_path):
+    draw(tmp_path / "a.png")
+    draw(tmp_path / "b.png", 1)
+    rows = [
+        {"image": "a.png", "images": ["a.png", "b.png"], "text": "t"},
+        {"image": "b.png", "images": ["a.png"], "text": "t"},
+    ]
+    write(tmp_path / "rows.json", rows)
+    sample, problem = read(tmp_path)
+    assert sample.images == ("a.png", "b.png")
+    assert str(problem) == (
+        "rows.json:1 (row 2): 'image' and 'images' name different pictures; keep 'images'"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.txt", "rows.jsonl", "box/1.csv", "loop.json"])
+def test_an_annotation_that_links_out_of_the_root_is_a_problem_and_not_read(tmp_path, name):
+    secret = write(tmp_path / "secret", '{"text": "secret", "image": "a.png"}')
+    root = tmp_path / "d"
+    draw(root / "a.png")
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).symlink_to(root / name if name == "loop.json" else secret)
+    folder = DatasetFolder(root)
+    assert name not in folder.files
+    assert [(p.kind, p.source) for p in folder.problems] == [("link out of the data root", name)]
+    for reader in readers().values():
+        dataset = check_dataset(folder, reader, prompt="", group_by="document")
+        assert not dataset.samples and folder.problems[0] in dataset.problems
+        assert name not in dataset.hashes
+
+
+def test_links_inside_the_root_are_read_and_linked_folders_outside_are_told(tmp_path):
+    root = sidecars(tmp_path / "d", {"a.png": "t"})
+    sidecars(tmp_path / "other", {"b.png": "t"})
+    (root / "a.json").rename(root / "text.of.a")
+    (root / "a.json").symlink_to("text.of.a")
+    (root / "more").symlink_to(tmp_path / "other")
+    (root / "again").symlink_to(root)
+    assert only(read(root)).text == "t"
+    assert [p.source for p in DatasetFolder(root).problems] == ["more"]
+
+
+def test_receipts_with_boxes_beside_them_are_no_plain_text(tmp_path):
+    for number in range(3):
+        draw(tmp_path / f"X{number}.jpg", number)
+        write(
+            tmp_path / f"X{number}.txt", "0,20,40,20,40,30,0,30,below\n0,1,40,1,40,9,0,9,TOP, 1\n"
+        )
+    assert detected(tmp_path) == "sroie"
+    assert [sample.text for sample in read(tmp_path)] == ["TOP, 1\nbelow"] * 3
+    write(tmp_path / "X1.txt", "1,2,3,4 and so on")
+    assert detected(tmp_path) == "txt"
+
+
+@pytest.mark.parametrize(
+    "row, reason",
+    [
+        ({"text": None}, "'text' is null; expected a string"),
+        ({"Text": "t"}, "no key 'text'; did you mean 'text' where 'Text' stands?"),
+        ({"txet": "t"}, "no key 'text'; did you mean 'text' where 'txet' stands?"),
+        ({"x": 1}, "no key 'text'; found x"),
+    ],
+)
+def test_a_row_without_text_hears_what_is_expected(tmp_path, row, reason):
+    (problem,) = read(sidecars(tmp_path, {"a.png": row}))
+    assert problem.reason.startswith(reason)
+
+
+def test_a_path_may_climb_as_long_as_it_stays_below_the_root(tmp_path):
+    draw(tmp_path / "2.tif")
+    draw(tmp_path / "b.png", 1)
+    rows = [{"image": "../2.tif#page=1", "text": "t"}, {"image": "../../b.png", "text": "t"}]
+    write(tmp_path / "lists" / "a.json", [*rows, {"image": "../b.png"}])
+    sample, outside, no_text = read(tmp_path)
+    assert sample.images == ("2.tif#page=1",)
+    assert (outside.kind, no_text.kind) == ("bad path", "no text")
+
+
+def test_after_a_syntax_error_no_picture_is_said_to_be_without_annotation(tmp_path):
+    for number in range(3):
+        draw(tmp_path / f"{number}.png", number)
+    write(tmp_path / "rows.json", '[{"image": "0.png", "text": "t"},\n{"image": "1.png" "x"}]')
+    (problem,) = problems_of(tmp_path)
+    assert problem.source == "rows.json:2" and problem.kind == "not valid JSON"
+
+
+def test_a_list_in_lines_called_json_is_told_its_name(tmp_path):
+    draw(tmp_path / "0.png")
+    write(tmp_path / "rows.json", '{"image": "0.png", "text": "t"}\n' * 2)
+    (problem,) = read(tmp_path)
+    assert "expected a JSON array of objects" in problem.reason and ".jsonl" in problem.reason
+    (tmp_path / "rows.json").rename(tmp_path / "0.json")
+    (problem,) = read(tmp_path, "sidecar")
+    assert "an object a line belongs in a file named .jsonl" in problem.reason
+
+
+def test_a_format_that_has_no_files_here_is_refused(tmp_path):
+    sidecars(tmp_path, {"a.png": "t"})
+    with pytest.raises(UserError, match=r"no file ends in .jsonl or .ndjson, as --format jsonl"):
+        read(tmp_path, "jsonl")
+
+
+def test_a_folder_without_a_known_shape_is_told_which_files_were_not_read(tmp_path):
+    secret = write(tmp_path / "secret.json", {"text": "t"})
+    draw(tmp_path / "d" / "a.png")
+    (tmp_path / "d" / "a.json").symlink_to(secret)
+    with pytest.raises(UserError, match=r"no known format[^\n]*\na.json: a link that leads out"):
+        read(tmp_path / "d")

@@ -47,8 +47,8 @@ def test_arrays_are_read_alike_whatever_the_size_of_a_piece(tmp_path, monkeypatc
     assert shown(rows_of(read_array, tmp_path, text.encode())) == [
         (2, {"text": "ä€😀 ä"}),
         (4, {"a": [1, {"b": "}]"}]}),
-        "f:4: expected an object {...}, found a number",
-        "f:4: expected an object {...}, found a string",
+        "f:4 (row 3): expected an object {...}, found a number",
+        "f:4 (row 4): expected an object {...}, found a string",
         (5, {"c": -1500.0}),
     ]
 
@@ -150,3 +150,14 @@ def test_no_bytes_make_a_reader_raise(tmp_path_factory, content):
     for read in (read_array, read_lines):
         for start in (b"", b"[", b'[{"a": "', b'{"a": "'):
             rows_of(read, folder, start + content)
+
+
+def test_rows_that_share_a_line_are_numbered(tmp_path):
+    rows = rows_of(read_array, tmp_path, b'[{"a": 1}, {"a": 2},\n{"a": 3}, 4, {"a": 5}\n,{"a": 6}]')
+    places = [row.place if isinstance(row, Row) else row.source for row in rows]
+    assert places == ["1 (row 1)", "1 (row 2)", "2 (row 3)", "f:2 (row 4)", "2 (row 5)", "3"]
+
+
+def test_rows_before_a_syntax_error_are_read(tmp_path):
+    rows = rows_of(read_array, tmp_path, b'[{"a": 1}, {"a": 2} {"a": 3}]')
+    assert [isinstance(row, Problem) for row in rows] == [False, False, True]

@@ -122,7 +122,8 @@ def test_a_side_of_size_nought_stays_empty():
 def test_too_few_documents_are_refused_with_advice(images, flags, reason):
     with pytest.raises(UserError, match=reason) as error:
         split_samples(samples_of(*images), {}, config(**flags))
-    assert "--group_by none" in str(error.value)
+    assert "add documents" in str(error.value)
+    assert ("--group_by none" in str(error.value)) == (images[0] == "a_p1.png")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 A module of this package (unless its name begins with `_`) is a reader. It has
 
-* `NAME`, what `--format` calls it;
+* `NAME`, what `--format` calls it, and `SUFFIXES`, how its annotation files end;
 * `detect(folder) -> Detection | None`, how much of a folder it explains, at a glance;
 * `read(folder) -> Iterator[Annotation | Problem]`, its samples in a fixed order. A row that cannot
   be used is a `Problem`, never an exception. `id`, `prompt` and `group` may be left empty where
@@ -31,6 +31,7 @@ class Reader(Protocol):
     """A module that reads one shape of dataset."""
 
     NAME: str
+    SUFFIXES: tuple[str, ...]
 
     def detect(self, folder: DatasetFolder) -> Detection | None: ...
 
@@ -58,8 +59,15 @@ def choose_reader(folder: DatasetFolder, name: str = "auto") -> tuple[Reader, st
     if not folder.files:
         raise UserError(
             f"{folder.root}: the folder is empty; expected pictures and their annotations"
+            f"{folder.not_read()}"
         )
     if name != "auto":
+        suffixes = known[name].SUFFIXES
+        if not folder.with_suffix(*suffixes):
+            raise UserError(
+                f"{folder.root}: no file ends in {' or '.join(suffixes)}, as --format {name} "
+                "expects; leave --format out to have the shape found"
+            )
         return known[name], "as --format says"
     found = [(reader.detect(folder), reader) for reader in known.values()]
     detected = [(detection, reader) for detection, reader in found if detection is not None]
@@ -67,7 +75,7 @@ def choose_reader(folder: DatasetFolder, name: str = "auto") -> tuple[Reader, st
         raise UserError(
             f"{folder.root}: no known format ({len(folder.files)} files, {len(folder.pictures)} "
             "of them pictures); expected annotations as docs/data_format.md shows, or name the "
-            f"format with --format ({', '.join(known)})"
+            f"format with --format ({', '.join(known)}){folder.not_read()}"
         )
     detection, reader = max(detected, key=lambda pair: (pair[0].score, pair[1].NAME))
     return reader, detection.reason

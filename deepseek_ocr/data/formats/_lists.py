@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from ..annotations import Annotation
 from ..folder import DatasetFolder
 from ..json_rows import Row
 from ..pages import split_reference
-from ..problems import Problem
+from ..problems import CutShort, Problem, without_annotation
 from ._detection import Detection
 from ._rows import TURN_KEYS, annotation_of, image_paths
 
@@ -36,11 +37,16 @@ def detect_lists(
 def read_lists(
     folder: DatasetFolder, files: Sequence[str], read_rows: ReadRows
 ) -> Iterator[Annotation | Problem]:
-    """The samples of all rows; then the pictures that no row names."""
+    """The samples of all rows; then the pictures that no row names.
+
+    Where a file could not be read to its end nobody knows which pictures the rest of it names.
+    """
     named: set[str] = set()
+    all_read = True
     for file in files:
         for row in read_rows(folder.path(file), file):
             if isinstance(row, Problem):
+                all_read = all_read and not isinstance(row, CutShort)
                 yield row
                 continue
             for sample in annotation_of(row, file, folder):
@@ -48,10 +54,10 @@ def read_lists(
                     named.update(split_reference(image)[0] for image in sample.images)
                 yield sample
             named.update(_as_written(row, file))
-    for picture in folder.pictures:
+    for picture in folder.pictures if all_read else ():
         if picture not in named:
             reason = f"no row of {', '.join(files[:3])} names this picture; add a row or remove it"
-            yield Problem(kind="picture without annotation", source=picture, reason=reason)
+            yield without_annotation(picture, reason)
 
 
 def _as_written(row: Row, file: str) -> Iterator[str]:
@@ -60,7 +66,7 @@ def _as_written(row: Row, file: str) -> Iterator[str]:
     for image in image_paths(row.value) or []:
         path = image.split("#")[0].removeprefix("./")
         yield path
-        yield f"{place}/{path}"
+        yield posixpath.normpath(f"{place or '.'}/{path}")
 
 
 def _names_pictures(folder: DatasetFolder, file: str, read_rows: ReadRows) -> bool:

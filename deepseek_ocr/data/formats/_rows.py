@@ -7,6 +7,7 @@ values become attributes of the sample, for `--stratify_by`.
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -70,7 +71,7 @@ def annotation_of(
 
     `pictures` are those that belong to the row by their name; without them the row names its own.
     """
-    source = f"{file}:{row.line}"
+    source = f"{file}:{row.place}"
     problems: list[Problem] = []
 
     def value(find: Any, *arguments: Any) -> Any:
@@ -114,6 +115,7 @@ def _images(
     row: Mapping[str, Any], file: str, folder: DatasetFolder, pictures: Sequence[str] | None
 ) -> tuple[str, ...]:
     named = image_paths(row)
+    _check_one_list(row)
     if named is None:
         if pictures is not None:
             return tuple(pictures)
@@ -126,6 +128,16 @@ def _images(
             _check_note(image, file, folder, pictures)
         return tuple(pictures)
     return tuple(_reference(image, file, folder) for image in named)
+
+
+def _check_one_list(row: Mapping[str, Any]) -> None:
+    """Both `image` and `images` may be there, if nothing of them would be lost."""
+    if row.get("image") is None or row.get("images") is None:
+        return
+    one, several = (v if isinstance(v, list) else [v] for v in (row["image"], row["images"]))
+    if any(image not in several for image in one):
+        reason = "'image' and 'images' name different pictures; keep 'images'"
+        raise _Unusable("ambiguous annotation", reason)
 
 
 def _check_note(written: str, file: str, folder: DatasetFolder, pictures: Sequence[str]) -> None:
@@ -144,16 +156,21 @@ def _check_note(written: str, file: str, folder: DatasetFolder, pictures: Sequen
 
 def _reference(written: str, file: str, folder: DatasetFolder) -> str:
     """A path as a row writes it -> relative to the root: from the row's own folder, or the root."""
+    beside = posixpath.normpath(posixpath.join(posixpath.dirname(file), written))
+    climbs = ".." in written.split("/") and not written.startswith("/")
+    reference = beside if climbs and not beside.startswith("..") else written
     try:
-        path, _ = split_reference(written)
+        path, _ = split_reference(reference)
     except PageError as error:
         raise _Unusable("bad path", str(error)) from None
-    part = written[len(path) :]
+    part = reference[len(path) :]
     plain = PurePosixPath(path)
-    for candidate in (str(PurePosixPath(file).parent / plain), str(plain)):
+    from_file = [] if climbs else [str(PurePosixPath(file).parent / plain)]
+    for candidate in (*from_file, str(plain)):
         if candidate in folder.names or folder.path(candidate).exists():
             return candidate + part
-    reason = f"the picture {written} does not exist below the data root; add it or remove the row"
+    advice = "write / in place of \\" if "\\" in written else "add it or remove the row"
+    reason = f"the picture {written} does not exist below the data root; {advice}"
     raise _Unusable("annotation without picture", reason)
 
 
@@ -167,11 +184,12 @@ def _question_and_answer(row: Mapping[str, Any]) -> tuple[str | None, str]:
 def _text(row: Mapping[str, Any]) -> str:
     keys = [key for key in TEXT_KEYS if row.get(key) is not None]
     if not keys:
-        near = next((key for key in row if difflib.get_close_matches(key, TEXT_KEYS, 1)), None)
-        advice = (
-            f"did you mean {near!r}?" if near else f"found {', '.join(list(row)[:8]) or 'none'}"
+        empty = next((key for key in TEXT_KEYS if key in row), None)
+        if empty:
+            raise _Unusable("no text", f"{empty!r} is null; expected a string")
+        reason = (
+            f"no key 'text'; {_advice(row)} (docs/data_format.md lists the names that are known)"
         )
-        reason = f"no key 'text'; {advice} (docs/data_format.md lists the names that are known)"
         raise _Unusable("no text", reason)
     for key in ["text"] if "text" in keys else keys:
         if not isinstance(row[key], str):
@@ -182,6 +200,14 @@ def _text(row: Mapping[str, Any]) -> str:
         reason = f"{' and '.join(map(repr, keys))} differ; call the one to learn 'text'"
         raise _Unusable("no text", reason)
     return row[keys[0]]
+
+
+def _advice(row: Mapping[str, Any]) -> str:
+    for key in row:
+        near = difflib.get_close_matches(key.lower(), TEXT_KEYS, 1)
+        if near and key not in NO_ATTRIBUTES:
+            return f"did you mean {near[0]!r} where {key!r} stands?"
+    return f"found {', '.join(list(row)[:8]) or 'none'}"
 
 
 def _one_turn(turns: Any) -> tuple[str | None, str]:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from ..annotations import Annotation
 from ..folder import DatasetFolder
-from ..json_rows import first_character, read_array
+from ..json_rows import Row, first_character, read_array, read_lines
 from ..problems import Problem
 from ._detection import Detection
-from ._lists import detect_lists, read_lists
+from ._lists import LOOKED_AT, detect_lists, read_lists
+from ._rows import image_paths
 
 NAME = "json"
+SUFFIXES = (".json",)
 
 
 def detect(folder: DatasetFolder) -> Detection | None:
-    return detect_lists(folder, _arrays(folder), read_array)
+    arrays = _arrays(folder)
+    if not arrays and (lines := _objects_on_lines(folder)):  # chosen if nothing else is found,
+        reason = f"{lines} holds objects"  # so that reading it says what is expected
+        return Detection(score=0.005, reason=reason)
+    return detect_lists(folder, arrays, read_array)
 
 
 def read(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
@@ -26,6 +33,15 @@ def read(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
 
 def _arrays(folder: DatasetFolder) -> list[str]:
     return [file for file in folder.with_suffix(".json") if _may_hold_an_array(folder.path(file))]
+
+
+def _objects_on_lines(folder: DatasetFolder) -> str | None:
+    """The first file that is JSONL but for its name."""
+    for file in folder.with_suffix(*SUFFIXES)[:LOOKED_AT]:
+        rows = list(islice(read_lines(folder.path(file), file), 2))
+        if rows and all(isinstance(row, Row) and image_paths(row.value) for row in rows):
+            return file
+    return None
 
 
 def _may_hold_an_array(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""`sroie`: scanned receipts, `img/X.jpg` with `box/X.csv` and `key/X.json`.
+"""`sroie`: scanned receipts, `img/X.jpg` with `box/X.csv` and `key/X.json`, or X.jpg beside X.txt.
 
 A line of `box/X.csv` is `x1,y1,x2,y2,x3,y3,x4,y4,text`, corners from the top left clockwise in
 pixels; commas in the text are its own. The text of a receipt is its lines in reading order. The
@@ -9,30 +9,71 @@ https://rrc.cvc.uab.es/?ch=13
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from ..annotations import Annotation, Region
 from ..folder import DatasetFolder, stem_of
 from ..json_rows import read_text
-from ..problems import Problem
+from ..problems import Problem, without_annotation
 from ._detection import Detection
+from ._pairs import pair, unpaired
 
 NAME = "sroie"
+SUFFIXES = (".csv", ".txt")
+LOOKED_AT = 5  # files
+
+_BOX_LINE = re.compile(r"\s*(-?\d+\s*,\s*){8}")
 
 
 def detect(folder: DatasetFolder) -> Detection | None:
-    tops = {file.split("/")[0] for file in folder.files if "/" in file}
-    boxes = [file for file in folder.with_suffix(".csv", ".txt") if file.startswith("box/")]
-    if not boxes or not {"img", "box"} <= tops:
+    if _has_folders(folder):
+        num_boxes = len(_box_files(folder))
+        return Detection(score=1.0, reason=f"img/ with {num_boxes} files of lines in box/")
+    pairs = [file for file, pictures, _ in pair(folder, SUFFIXES) if file and pictures]
+    if not hold_boxes(folder, pairs):
         return None
-    return Detection(score=1.0, reason=f"img/ with {len(boxes)} files of lines in box/")
+    return Detection(
+        score=0.995 * len(pairs) / len(folder.pictures),
+        reason=f"{len(pairs)} of {len(folder.pictures)} pictures have a file of boxes and lines",
+    )
+
+
+def hold_boxes(folder: DatasetFolder, files: Sequence[str]) -> bool:
+    """Whether the first of these files hold lines `x1,y1,...,y4,text`, which are no plain text."""
+    looked_at = [read_text(folder.path(file), file) for file in files[:LOOKED_AT]]
+    texts = [text for text in looked_at if isinstance(text, str) and text.strip()]
+    return bool(texts) and all(
+        _BOX_LINE.match(line) for text in texts for line in text.splitlines() if line.strip()
+    )
 
 
 def read(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
     """One sample a receipt; its lines are also its regions."""
+    yield from _read_folders(folder) if _has_folders(folder) else _read_pairs(folder)
+
+
+def _has_folders(folder: DatasetFolder) -> bool:
+    tops = {file.split("/")[0] for file in folder.files if "/" in file}
+    return {"img", "box"} <= tops and bool(_box_files(folder))
+
+
+def _box_files(folder: DatasetFolder) -> list[str]:
+    return [file for file in folder.with_suffix(*SUFFIXES) if file.startswith("box/")]
+
+
+def _read_pairs(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
+    for file, pictures, rivals in pair(folder, SUFFIXES):
+        problem = unpaired(file, pictures, rivals, "a .txt or .csv file")
+        if problem:
+            yield problem
+        elif file is not None:
+            yield from _receipt(folder, file, pictures[0])
+
+
+def _read_folders(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
     pictures = {stem_of(f.removeprefix("img/")): f for f in folder.pictures if f.startswith("img/")}
-    box_files = [file for file in folder.with_suffix(".csv", ".txt") if file.startswith("box/")]
-    boxes = {stem_of(file.removeprefix("box/")): file for file in box_files}
+    boxes = {stem_of(file.removeprefix("box/")): file for file in _box_files(folder)}
     for stem, file in boxes.items():
         if stem not in pictures:
             reason = f"no picture img/{stem}.jpg; add it or remove the annotation"
@@ -42,7 +83,7 @@ def read(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
     for stem, picture in pictures.items():
         if stem not in boxes:
             reason = f"no annotation for this picture; expected box/{stem}.csv"
-            yield Problem(kind="picture without annotation", source=picture, reason=reason)
+            yield without_annotation(picture, reason)
 
 
 def _receipt(folder: DatasetFolder, file: str, picture: str) -> Iterator[Annotation | Problem]:

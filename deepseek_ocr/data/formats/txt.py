@@ -10,15 +10,17 @@ from ..json_rows import read_text
 from ..problems import Problem
 from ._detection import Detection
 from ._pairs import pair, unpaired
+from .sroie import hold_boxes
 
 NAME = "txt"
 SUFFIXES = (".gt.txt", ".txt")
 
 
 def detect(folder: DatasetFolder) -> Detection | None:
-    num_pairs = sum(file is not None and bool(p) for file, p in pair(folder, SUFFIXES))
-    if not num_pairs:
+    pairs = [file for file, pictures, _ in pair(folder, SUFFIXES) if file and pictures]
+    if not pairs or hold_boxes(folder, pairs):
         return None
+    num_pairs = len(pairs)
     return Detection(
         score=0.99 * num_pairs / len(folder.pictures),  # JSON files tell more
         reason=f"{num_pairs} of {len(folder.pictures)} pictures have a .txt file of the same name",
@@ -27,8 +29,8 @@ def detect(folder: DatasetFolder) -> Detection | None:
 
 def read(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
     """One sample a text file; the line end that editors put last is no part of the text."""
-    for file, pictures in pair(folder, SUFFIXES):
-        problem = unpaired(file, pictures, "a .txt or .gt.txt file")
+    for file, pictures, rivals in pair(folder, SUFFIXES):
+        problem = unpaired(file, pictures, rivals, "a .txt or .gt.txt file")
         if problem:
             yield problem
             continue
