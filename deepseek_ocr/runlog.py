@@ -27,10 +27,10 @@ class RunLog:
         self.command = command
 
     def event(self, event: str, **values: Any) -> None:
-        """One line `TIME COMMAND EVENT key=value ...`; values with blanks are written as JSON."""
+        """One line `TIME COMMAND event=EVENT key=value ...`; values with blanks are JSON."""
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         pairs = "".join(f" {key}={_plain(value)}" for key, value in values.items())
-        append_line(self.output_dir / LOG_NAME, f"{time} {self.command} {event}{pairs}")
+        append_line(self.output_dir / LOG_NAME, f"{time} {self.command} event={event}{pairs}")
 
     def metrics(self, event: str, **values: Any) -> None:
         """The event for people, and the same figures as one JSON object for programs."""

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from deepseek_ocr.cli.main import run
-from deepseek_ocr.data.annotations import read_annotations, write_annotations
+from deepseek_ocr.data.annotations import END_TOKEN, read_annotations, write_annotations
 from deepseek_ocr.data.grouping import document_of
 
 from .conftest import REPOSITORY
@@ -64,7 +64,7 @@ def test_a_split_keeps_documents_whole_and_loses_nothing(tmp_path):
     assert not groups["train"] & groups["val"] and not groups["test"] & groups["train"]
     assert all(row.group == document_of(row.images[0]) for rows in sides.values() for row in rows)
     log = (tmp_path / "o" / "experiment_logs.txt").read_text()
-    assert " split start " in log and " split end " in log
+    assert " split event=start " in log and " split event=end " in log
 
 
 def test_the_manifest_tells_what_the_split_was_made_of(tmp_path):
@@ -146,7 +146,7 @@ def test_bad_rows_can_be_left_out_and_are_listed(with_bad_rows, tmp_path, capsys
     assert "rejected         28" in captured.out and "empty text: 25" in captured.err
 
 
-def test_a_split_that_breaks_off_leaves_no_manifest_and_no_half_file(tmp_path, monkeypatch):
+def test_a_split_that_breaks_off_leaves_no_manifest_and_no_half_file(tmp_path, monkeypatch, capsys):
     documents(tmp_path / "d", 10)
     assert split(tmp_path / "d", tmp_path / "o") == 0
     before = (tmp_path / "o" / "test.json").read_bytes()
@@ -160,6 +160,10 @@ def test_a_split_that_breaks_off_leaves_no_manifest_and_no_half_file(tmp_path, m
     assert split(tmp_path / "d", tmp_path / "o", "--seed", 1) == 1
     assert not (tmp_path / "o" / "manifest.json").exists()
     assert (tmp_path / "o" / "test.json").read_bytes() == before
+    assert [path.name for path in (tmp_path / "o").glob(".*")] == [".split.unfinished"]
+    assert "o: the split could not be written (No space left on device)" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert split(tmp_path / "d", tmp_path / "o", "--seed", 1) == 0
     assert not list((tmp_path / "o").glob(".*"))
 
 
@@ -168,7 +172,7 @@ def test_a_second_split_leaves_no_file_of_the_first(tmp_path):
     assert split(tmp_path / "d", tmp_path / "o", "--val_size", 3) == 0
     assert split(tmp_path / "d", tmp_path / "o") == 0
     assert not (tmp_path / "o" / "val.json").exists()
-    assert (tmp_path / "o" / "experiment_logs.txt").read_text().count("split end") == 2
+    assert (tmp_path / "o" / "experiment_logs.txt").read_text().count("split event=end") == 2
 
 
 @pytest.mark.parametrize("place", [".", "data_split", "a/b"])
@@ -246,3 +250,81 @@ def test_a_terminal_without_utf8_shows_the_result_all_the_same(tmp_path):
         text=True,
     )
     assert done.returncode == 0 and r"gr\xf6\xdfer" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["train.json", "val.json", "test.json", "manifest.json"])
+@pytest.mark.parametrize("place", [".", "out"])
+def test_a_file_that_no_split_has_written_is_never_replaced(tmp_path, capsys, name, place):
+    rows = [{"image": f"{n}.png", "text": "t"} for n in range(3)]
+    for n in range(3):
+        draw(tmp_path / f"{n}.png", n)
+    path = tmp_path / place / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(rows))
+    assert split(tmp_path, tmp_path / place) == 4
+    assert f"{path}: was not written by an earlier split" in capsys.readouterr().err
+    assert json.loads(path.read_text()) == rows
+    assert [other.name for other in path.parent.glob("*.json")] == [name]
+
+
+def test_a_list_put_beside_a_split_is_not_taken_for_its_own(tmp_path, capsys):
+    documents(tmp_path / "d", 3)
+    assert split(tmp_path / "d", tmp_path / "o") == 0
+    (tmp_path / "o" / "val.json").write_text("[]")
+    assert split(tmp_path / "d", tmp_path / "o") == 4
+    assert "val.json: was not written" in capsys.readouterr().err
+
+
+def test_an_earlier_split_inside_the_data_is_no_annotation(tmp_path):
+    documents(tmp_path, 4)
+    assert split(tmp_path, tmp_path / "first") == 0
+    assert split(tmp_path, tmp_path / "second") == 0
+    assert (tmp_path / "first" / "train.json").read_bytes() == (
+        tmp_path / "second" / "train.json"
+    ).read_bytes()
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_dataset_is_read(tmp_path, capsys):
+    documents(tmp_path / "d", 2)
+    (tmp_path / "o" / "train.json").mkdir(parents=True)
+    assert split(tmp_path / "d", tmp_path / "o") == 4
+    captured = capsys.readouterr().err
+    assert (
+        "train.json: is a folder where a file must go" in captured and "pictures:" not in captured
+    )
+
+
+def test_files_that_belong_to_no_row_are_counted_apart(tmp_path, capsys):
+    documents(tmp_path / "d", 2)
+    draw(tmp_path / "d" / "left.png", 9)
+    assert split(tmp_path / "d", tmp_path / "o") == 4
+    assert "d: 1 problem of files in no row; nothing was written" in capsys.readouterr().err
+    (tmp_path / "d" / "doc0_p1.json").write_text('{"text": ""}')
+    assert split(tmp_path / "d", tmp_path / "o") == 4
+    expected = "1 problem in 2 rows and 1 problem of files in no row; nothing was written"
+    assert expected in capsys.readouterr().err
+
+
+def test_advice_for_one_sample_is_to_add_documents(tmp_path, capsys):
+    documents(tmp_path / "d", 1)
+    assert split(tmp_path / "d", tmp_path / "o") == 4
+    assert capsys.readouterr().err.endswith("at least one for training; add documents\n")
+
+
+def test_the_log_of_a_training_run_is_no_annotation_and_is_appended_to(tmp_path):
+    documents(tmp_path, 2)
+    for name in ("experiment_logs.txt", "metrics.jsonl"):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / name).write_text('{"image": "doc0_p1.png", "text": "t"}\n')
+    assert split(tmp_path, tmp_path / "run") == 0
+    assert (tmp_path / "run" / "metrics.jsonl").read_text().startswith('{"image": ')
+
+
+@pytest.mark.parametrize(
+    "flags", [["--group_by", "(zzz)"], ["--prompt", "<image><image>x"], ["--prompt", END_TOKEN]]
+)
+def test_a_flag_that_fits_no_row_is_wrong_usage(tmp_path, capsys, flags):
+    documents(tmp_path / "d", 30)
+    assert split(tmp_path / "d", tmp_path / "o", "--on_error", "skip", *flags) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"split: {flags[0]}") and error.count("\n") == 1

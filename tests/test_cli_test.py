@@ -102,7 +102,7 @@ def test_a_failed_row_is_counted_named_and_exits_3(dataset, tmp_path, use_engine
     assert scores["statuses"]["failed"]["count"] == 1
     assert scores["scores"]["raw"]["cer"]["errors"] == len(TEXTS[1])
     assert "failed: row-1: RuntimeError: no memory" in capsys.readouterr().err
-    assert "test failed row=row-1" in (out / "experiment_logs.txt").read_text()
+    assert "test event=failed row=row-1" in (out / "experiment_logs.txt").read_text()
 
 
 def test_an_unreadable_picture_is_a_failed_row(dataset, tmp_path, use_engine):
@@ -153,7 +153,7 @@ def test_a_second_test_replaces_results_and_continues_logs(dataset, tmp_path, us
     run(dataset, out, "--limit", "2")
     assert len(predictions_of(out)) == 2
     assert json.loads((out / "metrics.json").read_text())["num_rows"] == 2
-    assert (out / "experiment_logs.txt").read_text().count(" test start ") == 2
+    assert (out / "experiment_logs.txt").read_text().count(" test event=start ") == 2
     ends = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["event"] for row in ends].count("end") == 2
 
@@ -167,7 +167,7 @@ def test_an_interrupted_test_keeps_its_rows_and_no_old_scores(dataset, tmp_path,
     assert len(predictions_of(out)) == 2
     assert not (out / "metrics.json").exists()
     assert not (out / "report.html").exists()
-    assert "test interrupted" in (out / "experiment_logs.txt").read_text()
+    assert "test event=interrupted" in (out / "experiment_logs.txt").read_text()
 
 
 def test_an_error_of_ours_is_logged(dataset, tmp_path, use_engine, capsys):
@@ -178,7 +178,7 @@ def test_an_error_of_ours_is_logged(dataset, tmp_path, use_engine, capsys):
     use_engine(Losing(perfect))
     assert run(dataset, tmp_path / "results") == EXIT_INTERNAL
     log = (tmp_path / "results" / "experiment_logs.txt").read_text()
-    assert 'test error type=RuntimeError reason="the engine gave 0 results for 5 rows"' in log
+    assert 'test event=error type=RuntimeError reason="the engine gave 0 results for 5 rows"' in log
 
 
 def test_flags_reach_the_engine(dataset, tmp_path, use_engine):
@@ -206,6 +206,10 @@ def test_flags_reach_the_engine(dataset, tmp_path, use_engine):
         (["--limit", "-1"], "--limit must be at least 1, got -1"),
         (["--batchsize", "2"], "did you mean --batch_size?"),
         (["--mode", "huge"], "--mode"),
+        (["--max_tiles", "0"], "--max_tiles must be at least 1, got 0"),
+        (["--base_size", "0"], "--base_size must be at least 64, got 0"),
+        (["--tile_size", "0"], "--tile_size must be at least 64, got 0"),
+        (["--seed", "4294967296"], "--seed must be at most 4294967295, got 4294967296"),
     ],
 )
 def test_a_wrong_flag_is_wrong_usage(dataset, tmp_path, use_engine, capsys, flags, message):

@@ -80,6 +80,11 @@ def test_the_last_line_on_stdout_is_the_checkpoint(folder, tmp_path, capsys):
         ("--eopchs", "1", "unknown flag --eopchs; did you mean --epochs?"),
         ("--parts", "clips", "unknown part 'clips'; did you mean clip?"),
         ("--tune", "dora", "invalid choice: 'dora'"),
+        ("--max_tiles", "0", "--max_tiles must be at least 1, got 0"),
+        ("--base_size", "0", "--base_size must be at least 64, got 0"),
+        ("--tile_size", "0", "--tile_size must be at least 64, got 0"),
+        ("--seed", "4294967296", "--seed must be at most 4294967295, got 4294967296"),
+        ("--no_lr", "0", "unknown flag --no_lr; did you mean --lr?"),
     ],
 )
 def test_wrong_usage_ends_with_2(folder, tmp_path, capsys, flag, value, reason):

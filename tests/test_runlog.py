@@ -22,7 +22,7 @@ def test_an_event_is_one_line_of_time_command_event_and_pairs(tmp_path):
     (line,) = lines(tmp_path)
     time, rest = line.split(" ", 1)
     assert datetime.datetime.fromisoformat(time).tzinfo is not None
-    assert rest == 'train step step=3 loss=0.123457 path="a b" lr=2e-05'
+    assert rest == 'train event=step step=3 loss=0.123457 path="a b" lr=2e-05'
     assert not (tmp_path / METRICS_NAME).exists()
 
 
@@ -32,14 +32,14 @@ def test_an_event_is_one_line_of_time_command_event_and_pairs(tmp_path):
 )  # fmt: skip
 def test_values_with_blanks_or_structure_are_json(tmp_path, value, text):
     RunLog(tmp_path, "test").event("end", value=value)
-    assert lines(tmp_path)[0].endswith(f"test end value={text}")
+    assert lines(tmp_path)[0].endswith(f"test event=end value={text}")
 
 
 def test_metrics_are_written_for_people_and_for_programs(tmp_path):
     RunLog(tmp_path, "test").metrics("end", cer=0.123456789, path=Path("ü"))
     row = json.loads((tmp_path / METRICS_NAME).read_text(encoding="utf-8"))
     assert row == {"command": "test", "event": "end", "cer": 0.123456789, "path": "ü"}
-    assert lines(tmp_path)[0].endswith("test end cer=0.123457 path=ü")
+    assert lines(tmp_path)[0].endswith("test event=end cer=0.123457 path=ü")
 
 
 def test_a_second_run_appends(tmp_path):

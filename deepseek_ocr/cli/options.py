@@ -45,7 +45,7 @@ def parse_options(
         _add_flag(parser, field, *_split_hint(hints[name]))
 
     known = {f"--{name}" for name in [*fields, "config", "debug", "help"]}
-    known |= {f"--no_{name}" for name in fields}
+    known |= {f"--no_{name}" for name in fields if _split_hint(hints[name])[0] is bool}
     arguments = [_underscored(a, known) for a in (sys.argv[1:] if argv is None else argv)]
     flags = [a.partition("=")[0] for a in arguments if a.startswith("--") and a != "--"]
     strays = [flag for flag in flags if flag not in known]  # named before what is missing

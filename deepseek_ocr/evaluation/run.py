@@ -22,6 +22,8 @@ from .report import REPORT_NAME, write_report
 from .summary import METRICS_JSON_NAME, headline, summarize, write_summary
 
 Mode = Literal["tiny", "small", "base", "large", "gundam", "gundam-m", "auto"]
+MAX_SEED = 2**32 - 1
+"""The largest that NumPy's generator takes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,11 +52,22 @@ class TestConfig:
     num_workers: Annotated[int, "processes that open pictures ahead; 0: this one opens them"] = 0
 
     def __post_init__(self):
-        at_least = {"batch_size": 1, "max_new_tokens": 1, "limit": 1, "seed": 0, "num_workers": 0}
+        at_least = {
+            "batch_size": 1,
+            "max_new_tokens": 1,
+            "limit": 1,
+            "seed": 0,
+            "num_workers": 0,
+            "base_size": 64,
+            "tile_size": 64,
+            "max_tiles": 1,
+        }
         for name, least in at_least.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"--{name} must be at least {least}, got {value}")
+        if self.seed > MAX_SEED:
+            raise UsageError(f"--seed must be at most {MAX_SEED}, got {self.seed}")
 
     def to_json(self) -> dict[str, Any]:
         """The settings that decide the scores, as JSON values; not where they are written."""

@@ -357,7 +357,8 @@ def put_adapter(model: nn.Module, folder: Path, base: str) -> nn.Module:
             adapted = PeftModel.from_pretrained(model, folder)
     except (ValueError, TypeError, AttributeError, RuntimeError, KeyError) as error:
         raise UserError(f"{folder}: the adapter does not fit this model ({error})") from None
-    if different := sorted(stored ^ get_peft_model_state_dict(adapted).keys()):
+    fitting = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+    if different := sorted(stored ^ fitting):
         raise UserError(
             f"{folder / ADAPTER_WEIGHTS}: does not fit {ADAPTER_CONFIG} and this model; "
             f"{len(different)} tensors are missing or unknown, the first is {different[0]}"

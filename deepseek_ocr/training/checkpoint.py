@@ -43,7 +43,8 @@ class Position:
     """How far a run is: `step` steps, of which `step_in_epoch` in epoch number `epoch` (from 1).
 
     `epoch_loss` is the sum over the epoch's `epoch_tokens` learned tokens; `best_loss` the lowest
-    validation loss of a checkpoint, which is called `best`.
+    validation loss of a checkpoint, which is called `best`. `validation_due`: the validation after
+    this step was not finished, as a row could not be read.
     """
 
     step: int = 0
@@ -53,6 +54,7 @@ class Position:
     epoch_tokens: int = 0
     best_loss: float | None = None
     best: str | None = None
+    validation_due: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,13 +155,31 @@ def link(output_dir: Path, name: str, target: str) -> None:
     sync(output_dir)
 
 
+def check_not_in_the_way(output_dir: Path) -> None:
+    """What is not ours and has the name of a checkpoint or a link is not replaced.
+
+    Raises:
+        UserError: there is such a file or folder.
+    """
+    if not output_dir.is_dir():
+        return
+    for path in sorted(output_dir.iterdir()):
+        ours = (path / STATE_FOLDER / STATE).is_file()
+        taken = _NAME.fullmatch(path.name) and not ours
+        if taken or (path.name in (LAST, BEST) and not path.is_symlink()):
+            raise UserError(
+                f"{path}: was not written by train.py, which needs this name; move it, or name "
+                "another --output_dir"
+            )
+
+
 def find_checkpoints(output_dir: Path) -> list[Checkpoint]:
     """The checkpoints of a run, in the order of their steps."""
     if not output_dir.is_dir():
         return []
     folders = [path for path in output_dir.iterdir() if _NAME.fullmatch(path.name)]
     found = [read_checkpoint(path) for path in folders if (path / STATE_FOLDER / STATE).exists()]
-    return sorted(found, key=lambda checkpoint: checkpoint.position.step)
+    return sorted(found, key=lambda c: (c.position.step, not c.position.validation_due))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
+import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +29,12 @@ _AT_LEAST = {
     "seed": 0,
     "num_workers": 0,
     "weight_decay": 0,
+    "base_size": 64,
+    "tile_size": 64,
+    "max_tiles": 1,
 }
+MAX_SEED = 2**32 - 1
+"""The largest that NumPy's generator takes."""
 # Where results go, and how fast they come: neither changes what is learned.
 _CHANGES_NOTHING = ("output_dir", "resume", "num_workers", "device", "save_steps", "eval_steps")
 
@@ -90,10 +97,13 @@ class TrainConfig:
         for name in ("data_root", "train_file", "output_dir", "val_file"):  # from Python: str, too
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(value))
+        self._check_types()
         for name, least in _AT_LEAST.items():
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise UsageError(f"--{name} must be at least {least}, got {value}")
+        if self.seed > MAX_SEED:
+            raise UsageError(f"--seed must be at most {MAX_SEED}, got {self.seed}")
         for name in ("lr", "max_grad_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -103,6 +113,13 @@ class TrainConfig:
         if self.eval_steps is not None and self.val_file is None:
             raise UsageError("--eval_steps needs rows to measure; name them with --val_file")
         _ = self.trained_parts  # an unknown part fails here
+
+    def _check_types(self) -> None:
+        """From Python any value may come: choices and numbers must be what the fields declare."""
+        for name, hint in typing.get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if expected := _expected(value, hint):
+                raise UsageError(f"--{name}: expected {expected}, got {value!r}")
 
     @property
     def trained_parts(self) -> tuple[str, ...]:
@@ -128,3 +145,22 @@ class TrainConfig:
         """
         left_out = (*_CHANGES_NOTHING, "data_root", "train_file", "val_file", "model_path")
         return {k: v for k, v in self.to_json().items() if k not in left_out}
+
+
+def _expected(value: Any, hint: Any) -> str:
+    """What a field of this type takes, in words, where `value` is something else; else empty."""
+    kinds = (
+        typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType)
+        else (hint,)
+    )
+    if value is None and type(None) in kinds:
+        return ""
+    for kind in kinds:
+        if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
+            return "one of " + ", ".join(typing.get_args(kind))
+        if kind is int and type(value) is not int:
+            return "a whole number"
+        if kind is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return "a number"
+    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 
 import torch
@@ -33,9 +34,15 @@ def accelerator_for(device: str, dtype: str, *, find_unused: bool) -> Iterator[A
     accelerator = Accelerator(
         cpu=target.type == "cpu", mixed_precision=precision, kwargs_handlers=[unused]
     )
+    # ACCELERATE_GRADIENT_ACCUMULATION_STEPS would divide gradients that are weighted already
+    accelerator.gradient_accumulation_steps = 1
     try:
         yield accelerator
     finally:
+        if accelerator.num_processes > 1:
+            # gloo's threads may still want the interpreter's lock, to drop a tensor; closing holds
+            # that lock while it waits for them
+            time.sleep(0.2)
         accelerator.end_training()
         AcceleratorState._reset_state(reset_partial_state=True)
 

@@ -10,7 +10,7 @@ from ..errors import UsageError, UserError
 from ..files import sha256_of
 from ..model.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_model_record
 from ..model.presets import PRESETS
-from .checkpoint import Checkpoint, find_checkpoints, read_checkpoint
+from .checkpoint import Checkpoint, check_not_in_the_way, find_checkpoints, read_checkpoint
 from .config import TrainConfig
 
 
@@ -42,6 +42,7 @@ def find_start(config: TrainConfig, run: Mapping[str, Any]) -> Checkpoint | None
     Raises:
         UserError: the output folder holds another run, or `--resume none` meets one.
     """
+    check_not_in_the_way(config.output_dir)
     found = find_checkpoints(config.output_dir)
     if config.resume == "none":
         if found:

@@ -27,11 +27,14 @@ from .devices import choose_num_workers
 from .interrupts import StopRequest
 from .optimizer import learning_rate, set_learning_rate
 from .rows import row_name
-from .step import NotFinite, totals, train_step, validation_loss
+from .step import NotFinite, Unreadable, read_together, totals, train_step, validation_loss
+
+BALANCE_LOSS_WEIGHT = 0.001
+"""Of the balance loss where the router trains, as in the released code; 0 where it does not."""
 
 
 class TrainingError(UserError):
-    """Training cannot go on: the loss is no number, or memory ran out (exit code 1)."""
+    """Training cannot go on: the loss is no number, memory ran out, a row broke (exit code 1)."""
 
     exit_code = EXIT_INTERNAL
 
@@ -61,6 +64,7 @@ class Training:
         self.steps_per_epoch = len(self.plan(epoch=1))
         planned = self.config.epochs * self.steps_per_epoch
         self.num_steps = min(planned, self.config.max_steps or planned)
+        self.saved_step = self.position.step
 
     @property
     def is_main(self) -> bool:
@@ -82,14 +86,31 @@ class Training:
 
         Raises:
             KeyboardInterrupt: the run was asked to stop; the step was finished, and saved.
-            TrainingError: the loss is not a number, or memory ran out.
+            TrainingError: the loss is not a number, memory ran out, or a row cannot be read; what
+                was learned before such a row is saved.
         """
         quiet = self.quiet or not self.is_main
         progress = Progress(self.num_steps, "steps", "train", start=self.position.step, quiet=quiet)
         self.model.train()
         with StopRequest() as stop, progress:
-            while self.position.step < self.num_steps:
-                self._epoch(progress, stop)
+            try:
+                if self.position.validation_due:
+                    self.position.validation_due = False
+                    self._between_steps(progress, stopping=False)
+                while self.position.step < self.num_steps:
+                    self._epoch(progress, stop)
+            except Unreadable as error:
+                raise self._saved_before(error) from None
+
+    def _saved_before(self, error: Unreadable) -> TrainingError:
+        """Save what was learned; the error that says what to do."""
+        step = self.position.step
+        if step > self.saved_step:
+            self.save(f"step-{step}", None)
+        saved = f"Saved after step {step}. " if step else ""
+        return TrainingError(
+            f"after step {step}: {error}\n{saved}Mend the file; the same command then goes on"
+        )
 
     def _epoch(self, progress: Progress, stop: StopRequest) -> None:
         """The steps that are left of the current epoch."""
@@ -100,7 +121,8 @@ class Training:
         left = self.plan(position.epoch)[position.step_in_epoch :]
         left = left[: self.num_steps - position.step]
         began = time.monotonic()
-        for rows, batches in Steps(self.dataset, self.collator, left, self.num_workers):
+        steps = Steps(self.dataset, self.collator, left, self.num_workers)
+        for rows, batches in read_together(self.accelerator, steps):
             self._step(rows, batches, progress, began)
             stopping = totals(self.accelerator, [int(stop.requested)]) != [0]
             self._between_steps(progress, stopping)
@@ -125,7 +147,7 @@ class Training:
             warmup_ratio=config.warmup_ratio,
         )
         set_learning_rate(self.optimizer, lr)
-        with self._explained(rows, batches):
+        with self._explained(rows, batches), self._balance_loss():
             result = train_step(
                 self.model,
                 self.accelerator,
@@ -152,6 +174,18 @@ class Training:
         )
         rate: dict[str, Any] = {"tokens/s": f"{tokens_per_s:.0f}"}
         progress.advance(loss=f"{result.loss:.4f}", lr=f"{lr:.2e}", **rate)
+
+    @contextlib.contextmanager
+    def _balance_loss(self) -> Iterator[None]:
+        """Its weight while a step learns; the config that is saved keeps its own."""
+        config = self.accelerator.unwrap_model(self.model).config
+        before = config.balance_loss_weight
+        trains_router = self.config.tune == "full" and "router" in self.config.trained_parts
+        config.balance_loss_weight = BALANCE_LOSS_WEIGHT if trains_router else 0.0
+        try:
+            yield
+        finally:
+            config.balance_loss_weight = before
 
     @contextlib.contextmanager
     def _explained(self, rows: StepRows, batches: Sequence[Batch]) -> Iterator[None]:
@@ -196,6 +230,8 @@ class Training:
             self.save(f"epoch-{position.epoch}" if epoch_ends else f"step-{position.step}", loss)
 
     def _validate(self, progress: Progress) -> float:
+        position = self.position
+        position.validation_due = True
         loss = validation_loss(
             self.model,
             self.accelerator,
@@ -204,7 +240,7 @@ class Training:
             batch_size=self.config.batch_size,
             num_workers=self.num_workers,
         )
-        position = self.position
+        position.validation_due = False
         self._metrics("validation", epoch=position.epoch, step=position.step, loss=loss)
         if self.is_main:
             progress.message(f"step {position.step}: validation loss {loss:.4f}")
@@ -227,6 +263,7 @@ class Training:
                     f"{self.config.output_dir / name}: cannot be written ({error})\n"
                     "Make room; the same command then goes on from the checkpoint before"
                 ) from None
+        self.saved_step = position.step
         self.accelerator.wait_for_everyone()
 
     def _write(self, name: str) -> None:

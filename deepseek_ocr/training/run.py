@@ -37,6 +37,7 @@ from .loop import Training, set_links
 from .optimizer import make_optimizer
 from .parts import count_by_part, parts_table
 from .rows import check_lengths, common_prompt
+from .step import reach_a_parameter
 from .trainable import load_trainable, with_view_settings
 
 
@@ -56,7 +57,7 @@ def train(config: TrainConfig, *, quiet: bool = False) -> Path:
 
     Raises:
         UserError: refused before anything was written: data, model or output folder.
-        TrainingError: the loss was not a number, or memory ran out.
+        TrainingError: the loss was not a number, memory ran out, or a row could not be read.
         KeyboardInterrupt: stopped by a signal, after the step was finished and saved.
     """
     samples = read_samples(config)
@@ -103,6 +104,7 @@ def prepare(
     if checkpoint is not None:
         load_optimizer(checkpoint.path, model, optimizer)
         load_random_states(checkpoint.path)
+    reach_a_parameter(model)
     model, optimizer = accelerator.prepare(model, optimizer)
     if checkpoint is not None and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(dict(checkpoint.scaler))

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from .batches import Batch, Collator, PageDataset, Steps, num_learned, plan_steps
+from ..errors import UserError
+from .batches import Batch, Collator, PageDataset, StepRows, Steps, num_learned, plan_steps
 
 
 class NotFinite(ArithmeticError):
@@ -26,6 +28,10 @@ class NotFinite(ArithmeticError):
     def __init__(self, batch: int | None):
         super().__init__("the gradient" if batch is None else "the loss")
         self.batch = batch
+
+
+class Unreadable(Exception):
+    """A row, named in the message, that a process could not read; raised in all processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,23 @@ class StepResult:
     num_learned: int
     num_positions: int
     num_rows: int
+
+
+def reach_a_parameter(model: nn.Module) -> None:
+    """Let every loss of `model` depend on a parameter that trains, if only by a term of zero.
+
+    Where the vision side alone trains, rows without pictures have no gradient. But several
+    processes wait for each other in the backward pass: it must come about in each of them.
+    """
+
+    def add_nothing(module: nn.Module, _: Any, output: Any) -> Any:
+        learns = torch.is_grad_enabled() and output.loss is not None
+        if learns and not output.loss.requires_grad:
+            parameter = next(p for p in module.parameters() if p.requires_grad)
+            output.loss = output.loss + 0 * parameter.flatten()[:1].sum()
+        return output
+
+    model.register_forward_hook(add_nothing)  # within what accelerate wraps around the model
 
 
 def train_step(
@@ -67,6 +90,8 @@ def train_step(
     norm = accelerator.clip_grad_norm_(model.parameters(), max_norm)
     if accelerator.scaler is None and not math.isfinite(norm):  # a scaler skips such steps
         raise NotFinite(None)
+    if norm == 0:  # no row of any process had a gradient: neither momentum nor decay may act
+        optimizer.zero_grad(set_to_none=True)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return StepResult(
@@ -97,6 +122,24 @@ def totals(accelerator: Accelerator, counts: Sequence[int]) -> list[int]:
     return accelerator.reduce(torch.tensor(counts, device=accelerator.device)).tolist()
 
 
+def read_together(accelerator: Accelerator, steps: Steps) -> Iterator[tuple[StepRows, list[Batch]]]:
+    """The steps; a row that one process cannot read ends all of them at the same step.
+
+    Raises:
+        Unreadable: with the reasons of all processes.
+    """
+    prepared = iter(steps)
+    for _ in steps.steps:
+        reason = ""
+        try:
+            step = next(prepared)
+        except UserError as error:
+            reason = str(error)
+        if totals(accelerator, [bool(reason)]) != [0]:
+            raise Unreadable("\n".join(filter(None, gather_object([reason]))))
+        yield step
+
+
 def _check_losses(losses: Sequence[Tensor]) -> None:
     finite = torch.stack(list(losses)).isfinite().tolist()
     if not all(finite):
@@ -122,7 +165,7 @@ def validation_loss(
         process=accelerator.process_index,
     )
     total, learned = 0.0, 0
-    for _, batches in Steps(dataset, collator, plan, num_workers):
+    for _, batches in read_together(accelerator, Steps(dataset, collator, plan, num_workers)):
         for batch in batches:
             output = model(**to_device(batch, accelerator), num_items_in_batch=1)
             balance = 0.0 if output.balance_loss is None else float(output.balance_loss)

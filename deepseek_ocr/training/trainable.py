@@ -20,9 +20,6 @@ from .config import TrainConfig
 from .lora import add_adapter, train_adapter
 from .parts import choose_trained
 
-BALANCE_LOSS_WEIGHT = 0.001
-"""Of the balance loss where the router trains, as in the released code; 0 where it does not."""
-
 
 def load_trainable(
     config: TrainConfig, accelerator: Accelerator, checkpoint: Checkpoint | None
@@ -41,8 +38,6 @@ def load_trainable(
         else:
             model, processor = load_folder(checkpoint.path, torch.float32)
         choose_trained(model, config.trained_parts)
-        trains_router = "router" in config.trained_parts
-        model.config.balance_loss_weight = BALANCE_LOSS_WEIGHT if trains_router else 0.0
         return model, processor
     return _load_adapted(config, accelerator, checkpoint)
 
@@ -64,7 +59,6 @@ def _load_adapted(
         )
     dtype = "float32" if accelerator.mixed_precision == "no" else "auto"
     model, processor = load_model(config.model_path, device="cpu", dtype=dtype, seed=config.seed)
-    model.config.balance_loss_weight = 0.0  # no adapter changes the router
     if checkpoint is None:
         set_seed(config.seed)  # whatever loading took from the generator
         return add_adapter(model, config.trained_parts, config.lora_rank), processor
@@ -78,16 +72,20 @@ def with_view_settings(
 ) -> DeepseekOcrProcessor:
     """The processor with the views that the flags ask for, which travel with the checkpoints."""
     own = processor.image_processor
-    keeps = config.mode is None or config.mode == own.mode  # another mode brings its own sizes
+    kept = {"max_tiles": own.max_tiles}
+    if config.mode in (None, own.mode):  # another mode brings its own sizes
+        kept |= {"base_size": own.base_size, "tile_size": own.tile_size}
+    asked = {name: getattr(config, name) for name in ("base_size", "tile_size", "max_tiles")}
+    sizes = kept | {name: size for name, size in asked.items() if size is not None}
     try:
         image_processor = DeepseekOcrImageProcessor(
             mode=config.mode or own.mode,
-            base_size=config.base_size or (own.base_size if keeps else None),
-            tile_size=config.tile_size or (own.tile_size if keeps else None),
-            max_tiles=config.max_tiles or own.max_tiles,
             image_mean=own.image_mean,
             image_std=own.image_std,
+            **sizes,
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return DeepseekOcrProcessor(image_processor, processor.tokenizer, processor.prompt)
+    return DeepseekOcrProcessor(
+        image_processor, processor.tokenizer, processor.prompt, **processor.published
+    )

@@ -32,7 +32,8 @@ def test_past_tenses(verb, past):
 @given(RANDOMS)
 def test_a_sentence_begins_with_a_capital_and_ends_with_a_stop(rng):
     text = words.sentence(rng)
-    assert text.lstrip("“")[0].isupper() or text[0].isdigit()
+    first = text.lstrip("“")[0]
+    assert first.isupper() or first.isdigit()
     assert text[-1] in ".?!"
     assert "  " not in text
     assert " a a" not in text.replace(" a an", "")

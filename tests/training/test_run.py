@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import signal
 import stat
 
@@ -12,7 +14,7 @@ import torch
 from deepseek_ocr.errors import UsageError, UserError
 from deepseek_ocr.model.loading import load_model
 from deepseek_ocr.training import TrainConfig, TrainingError, checkpoint, curves, loop, train
-from deepseek_ocr.training.batches import Collator, PageDataset
+from deepseek_ocr.training.batches import Collator, PageDataset, shuffled
 from deepseek_ocr.training.checkpoint import read_checkpoint
 from deepseek_ocr.training.curves import read_curve
 from deepseek_ocr.training.devices import accelerator_for
@@ -119,7 +121,7 @@ def test_a_run_writes_what_the_contract_says(make_config, monkeypatch):
 
     log = (config.output_dir / "experiment_logs.txt").read_text()
     assert [line.split()[1] for line in log.splitlines()] == ["train"] * len(log.splitlines())
-    events = [line.split()[2] for line in log.splitlines()]
+    events = [line.split()[2].removeprefix("event=") for line in log.splitlines()]
     assert events[:2] == ["start", "parts"] and events[-1] == "end"
     assert events.count("saved") == events.count("epoch") == 2
     assert "sha256=" in log and "versions=" in log and "device=cpu" in log
@@ -227,7 +229,7 @@ def test_a_signal_finishes_the_step_saves_and_ends(make_config, monkeypatch, num
     assert signal.getsignal(number) is handler
     name = (stopped.output_dir / "last").readlink().name
     assert read_checkpoint(stopped.output_dir / name).position.step == int(name[-1]) < 6
-    assert " interrupted " in (stopped.output_dir / "experiment_logs.txt").read_text()
+    assert " event=interrupted " in (stopped.output_dir / "experiment_logs.txt").read_text()
     train(stopped, quiet=True)
     assert losses_of(stopped) == losses_of(whole)
     assert content_of(stopped.output_dir / "epoch-2") == content_of(whole.output_dir / "epoch-2")
@@ -274,14 +276,34 @@ def test_max_steps_ends_inside_an_epoch_with_a_checkpoint(make_config):
 
 
 @pytest.mark.parametrize("parts, weight", [("all", 0.001), ("attention", 0.0)])
-def test_the_balance_loss_counts_where_the_router_trains(make_config, parts, weight):
-    config = make_config(epochs=1, parts=parts)
-    samples = read_samples(config)
-    with accelerator_for("cpu", "auto", find_unused=False) as accelerator:
-        training = prepare(
-            config, samples, accelerator, describe_run(config, samples.sha256, 1), None
-        )
-        assert training.model.config.balance_loss_weight == weight
+def test_the_balance_loss_counts_where_the_router_trains_and_is_not_saved(
+    make_config, monkeypatch, parts, weight
+):
+    original, weights = loop.train_step, []
+
+    def noting(model, *args, **kwargs):
+        weights.append(model.config.balance_loss_weight)
+        return original(model, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "train_step", noting)
+    best = train(make_config(max_steps=1, parts=parts), quiet=True)
+    train(
+        make_config(max_steps=2, parts=parts, output_dir="again", model_path=str(best)), quiet=True
+    )
+    assert weights == [weight] * 3
+    for folder in (best, best.parent.parent / "again" / "last"):
+        assert "balance_loss_weight" not in (folder / "config.json").read_text()
+
+
+def test_a_resumed_run_learns_with_the_balance_loss(make_config, monkeypatch):
+    whole, stopped = make_config("a"), make_config("b")
+    train(whole, quiet=True)
+    restore = interrupt_after(monkeypatch, 2, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, quiet=True)
+    restore()
+    train(stopped, quiet=True)
+    assert losses_of(stopped) == losses_of(whole)
 
 
 def test_view_settings_travel_with_the_checkpoint(make_config):
@@ -289,6 +311,15 @@ def test_view_settings_travel_with_the_checkpoint(make_config):
     _, processor = load_model(best, device="cpu")
     settings = processor.image_processor.settings()
     assert (settings.base_size, settings.tile_size, settings.max_tiles) == (64, 64, 2)
+
+
+def test_the_keys_of_a_published_processor_are_kept(make_config, folder, tmp_path):
+    shutil.copytree(folder / "model", tmp_path / "model")
+    keys = {"processor_class": "DeepseekVLV2Processor", "downsample_ratio": 4, "pad_token": "x"}
+    (tmp_path / "model" / "processor_config.json").write_text(json.dumps(keys))
+    best = train(make_config(model_path=str(tmp_path / "model"), max_steps=1), quiet=True)
+    saved = json.loads((best / "processor_config.json").read_text())
+    assert saved == {**keys, "prompt": PROMPT}
 
 
 def test_full_tuning_starts_from_an_adapter_with_its_weights_added(make_config):
@@ -329,7 +360,10 @@ def test_numbers_that_are_none_name_the_rows_and_nothing_is_saved(make_config, m
         train(config, quiet=True)
     names = {path.name for path in config.output_dir.iterdir()}
     assert names == {"experiment_logs.txt"}
-    assert " error type=TrainingError " in (config.output_dir / "experiment_logs.txt").read_text()
+    assert (
+        " event=error type=TrainingError "
+        in (config.output_dir / "experiment_logs.txt").read_text()
+    )
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -371,11 +405,117 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
         ({"parts": "decodr"}, "did you mean decoder"),
         ({"tune": "lora", "parts": "router"}, "router has no linear layers"),
         ({"eval_steps": 3, "val_file": None}, "--eval_steps needs rows"),
+        ({"max_tiles": 0}, "--max_tiles must be at least 1, got 0"),
+        ({"base_size": 0}, "--base_size must be at least 64, got 0"),
+        ({"tile_size": 0}, "--tile_size must be at least 64, got 0"),
+        ({"seed": 2**32}, "--seed must be at most 4294967295, got 4294967296"),
+        ({"tune": "qlora"}, "--tune: expected one of full, lora, got 'qlora'"),
+        ({"dtype": "f"}, "--dtype: expected one of auto, float32, bfloat16, float16, got 'f'"),
+        ({"mode": "huge"}, "--mode: expected one of tiny, .*, got 'huge'"),
+        ({"mode": ["tiny"]}, r"--mode: expected one of tiny, .*, got \['tiny'\]"),
+        ({"epochs": "2"}, "--epochs: expected a whole number, got '2'"),
+        ({"batch_size": 1.5}, "--batch_size: expected a whole number, got 1.5"),
+        ({"batch_size": None}, "--batch_size: expected a whole number, got None"),
+        ({"max_steps": True}, "--max_steps: expected a whole number, got True"),
+        ({"lr": "fast"}, "--lr: expected a number, got 'fast'"),
+        ({"weight_decay": True}, "--weight_decay: expected a number, got True"),
     ],
 )
 def test_settings_that_make_no_sense_are_wrong_usage(make_config, settings, reason):
     with pytest.raises(UsageError, match=reason):
         make_config(**settings)
+
+
+def test_numbers_may_be_whole_and_optional_ones_none(make_config):
+    config = make_config(lr=1, weight_decay=0, seed=2**32 - 1, max_steps=None)
+    assert (config.peak_lr, config.weight_decay, config.max_steps) == (1, 0, None)
+
+
+@pytest.fixture
+def breakable(folder, make_config, tmp_path):
+    """A maker of settings over pages of their own; and how to break one, and mend it."""
+    pages = tmp_path / "pages"
+    shutil.copytree(folder / "pages", pages)
+
+    def make(output_dir, **settings):
+        config = make_config(output_dir, batch_size=1, **settings)
+        return dataclasses.replace(config, data_root=pages)
+
+    return make, pages
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_picture_that_breaks_ends_the_run_with_what_was_learned(
+    breakable, monkeypatch, num_workers
+):
+    make, pages = breakable
+    whole, stopped = make("a"), make("b", num_workers=num_workers)
+    train(whole, quiet=True)
+    name = f"{shuffled(5, seed=42, epoch=2)[1]}.png"
+    content = (pages / name).read_bytes()
+    original = loop.shuffled
+
+    def breaking(*args, epoch, **kwargs):
+        if epoch == 2:  # the pages of the first epoch have been read
+            (pages / name).write_bytes(b"broken")
+        return original(*args, epoch=epoch, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "shuffled", breaking)
+        with pytest.raises(TrainingError) as caught:
+            train(stopped, quiet=True)
+    assert caught.value.exit_code == 1
+    message = str(caught.value)
+    row = f"row page-{name[0]} (labels.json:{int(name[0]) + 1}): {name}: "
+    assert message.startswith(f"after step 6: {row}")
+    assert message.endswith("\nSaved after step 6. Mend the file; the same command then goes on")
+    assert (stopped.output_dir / "last").readlink().name == "step-6"
+    (pages / name).write_bytes(content)
+    train(stopped, quiet=True)
+    assert losses_of(stopped) == losses_of(whole)
+    assert weights_of(stopped) == weights_of(whole)
+
+
+def test_a_picture_that_breaks_in_the_first_step_leaves_no_checkpoint(breakable):
+    make, pages = breakable
+    config = make("out")
+    for page in pages.glob("*.png"):
+        page.write_bytes(b"broken")
+    with pytest.raises(TrainingError, match=r"after step 0: row .*\nMend the file"):
+        train(config, quiet=True)
+    assert {path.name for path in config.output_dir.iterdir()} == {"experiment_logs.txt"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_steps": 3}, {"eval_steps": 2}])
+def test_a_validation_picture_that_breaks_is_measured_once_mended(breakable, settings):
+    make, pages = breakable
+    whole, stopped = make("a", **settings), make("b", **settings)
+    train(whole, quiet=True)
+    content = (pages / "6.png").read_bytes()
+    (pages / "6.png").write_bytes(b"broken")
+    with pytest.raises(TrainingError, match=r"after step \d: row page-6 .*6\.png"):
+        train(stopped, quiet=True)
+    assert losses_of(stopped)
+    (pages / "6.png").write_bytes(content)
+    train(stopped, quiet=True)
+    for event in ("step", "validation", "epoch"):
+        assert read_curve(stopped.output_dir, event, "loss") == read_curve(
+            whole.output_dir, event, "loss"
+        )
+    assert weights_of(stopped) == weights_of(whole)
+
+
+def weights_of(config):
+    return (config.output_dir / "last" / "model.safetensors").read_bytes()
+
+
+def test_accelerates_own_accumulation_changes_nothing(make_config, monkeypatch):
+    plain, other = make_config("plain", max_steps=2), make_config("other", max_steps=2)
+    train(plain, quiet=True)
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    train(other, quiet=True)
+    norms = [read_curve(config.output_dir, "step", "grad_norm") for config in (plain, other)]
+    assert norms[0] == norms[1]
 
 
 def test_two_runs_cannot_write_to_one_folder(make_config):
@@ -440,3 +580,14 @@ def test_an_adapter_is_float32_over_a_base_that_keeps_its_format(make_config, fo
     loaded, _ = load_model(best, device="cpu")
     dtypes = {p.dtype for name, p in loaded.named_parameters() if "lora_" not in name}
     assert dtypes == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("name", ["epoch-1", "step-3", "last"])
+def test_folders_of_others_are_not_replaced(name, make_config):
+    config = make_config()
+    mine = config.output_dir / name / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("thesis")
+    with pytest.raises(UserError, match="was not written by"):
+        train(config, quiet=True)
+    assert mine.read_text() == "thesis"

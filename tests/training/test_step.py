@@ -10,7 +10,12 @@ import torch
 from deepseek_ocr.training.batches import Collator, PageDataset
 from deepseek_ocr.training.devices import accelerator_for
 from deepseek_ocr.training.parts import PARTS, choose_trained
-from deepseek_ocr.training.step import NotFinite, train_step, validation_loss
+from deepseek_ocr.training.step import (
+    NotFinite,
+    reach_a_parameter,
+    train_step,
+    validation_loss,
+)
 
 from .samples import mixed_rows, small_model, small_processor
 
@@ -89,6 +94,21 @@ def test_rows_without_pictures_are_no_error_when_vision_alone_trains(
     batches = [collator([dataset[1]]), collator([dataset[0]])]
     result = train_step(model, accelerator, optimizer, batches, max_norm=1.0)
     assert result.num_rows == 2 and result.grad_norm > 0
+
+
+def test_a_step_of_rows_without_pictures_changes_nothing_when_vision_alone_trains(
+    dataset, collator, accelerator
+):
+    model = small_model()
+    choose_trained(model, ["clip"])
+    reach_a_parameter(model)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    train_step(model, accelerator, optimizer, [collator([dataset[0]])], max_norm=1.0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    result = train_step(model, accelerator, optimizer, [collator([dataset[1]])], max_norm=1.0)
+    assert result.grad_norm == 0  # yet there was a backward pass for others to wait for
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+    assert model(input_ids=collator([dataset[1]])["input_ids"]).loss is None
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
