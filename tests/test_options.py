@@ -261,3 +261,12 @@ def test_an_unknown_flag_is_named_before_what_is_missing():
 def test_the_command_line_of_the_process_is_the_default(monkeypatch):
     monkeypatch.setattr("deepseek_ocr.cli.options.sys", types.SimpleNamespace(argv=["tool", "x"]))
     assert parse_options(Inputs, None, prog="tool", description="").folder == Path("x")
+
+
+def test_an_empty_path_is_wrong_usage_and_not_the_current_folder():
+    from deepseek_ocr.data.splitting import SplitConfig
+
+    with pytest.raises(UsageError, match="--output_dir: is empty; expected a path"):
+        parse_options(
+            SplitConfig, ["--data_root", "x", "--output_dir", ""], prog="p", description="d"
+        )

@@ -131,7 +131,16 @@ def _shown(value: Any) -> str:
 
 
 def _converter(hint: Any) -> Callable[[Any], Any]:
-    return hint if hint in (int, float, Path) else str
+    if hint is Path:
+        return _path
+    return hint if hint in (int, float) else str
+
+
+def _path(text: str) -> Path:
+    """A path; an empty one, as of an unset shell variable, would mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; expected a path")
+    return Path(text)
 
 
 def _underscored(argument: str, known: set[str]) -> str:
@@ -189,7 +198,7 @@ def _from_yaml(path: Path, name: str, value: Any, annotated: Any) -> Any:
         try:
             if not isinstance(value, bool | dict | list | None):
                 return _converter(hint)(str(value))  # as on the command line: 2.5 is no int
-        except ValueError:
+        except (ValueError, argparse.ArgumentTypeError):
             pass
         expected = getattr(hint, "__name__", str(hint))
     raise UsageError(f"{path}: {name}: expected {expected}, found {value!r}")
