@@ -11,7 +11,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import AnnotationError, PageError
 from ..files import write_atomic
@@ -19,6 +19,7 @@ from .json_rows import Row, first_character, read_array, read_lines
 from .pages import reference_path, split_reference
 from .problems import Problem
 from .strict_json import json_type
+from .structures import Block
 
 IMAGE_TOKEN = "<image>"
 BEGIN_TOKEN = "<｜begin▁of▁sentence｜>"
@@ -27,6 +28,11 @@ END_TOKEN = "<｜end▁of▁sentence｜>"
 REQUIRED_KEYS = ("id", "images", "prompt", "text")
 OPTIONAL_KEYS = ("regions", "group", "lang", "source")
 REGION_KEYS = ("label", "box", "text", "image")
+
+BoxFrame = Literal["pixels", "shares", "thousandths", "points"]
+"""How a reader gives boxes: pixels of the page as `load_page` gives it (the only one written);
+shares of its sides, 0 to 1; thousandths of its sides, 0 to 1000; or PDF points, 72 an inch, from
+the lower left corner, so that y1 of a box is its lower side."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +51,10 @@ class Annotation:
 
     `images` are paths relative to the data root, or parts of a file (`f.pdf#page=3`); empty for
     text only. `source` is the `file:line` it was read from; `group` the document it belongs to.
-    `attributes` are the other plain values of the row it was read from (for `--stratify_by`); they
-    are not written.
+
+    Not written: `attributes`, the other plain values of the row it was read from (for
+    `--stratify_by`); `structure`, the truth as blocks where the format tells them; `box_frame`, the
+    frame of the boxes as read. A reader may name all pages of a file with `f.pdf#page=*`.
     """
 
     id: str
@@ -58,6 +66,8 @@ class Annotation:
     lang: str | None = None
     source: str | None = None
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    structure: tuple[Block, ...] = dataclasses.field(default=(), compare=False)
+    box_frame: BoxFrame = "pixels"
 
     def to_json(self) -> dict[str, Any]:
         """The object written to `train.json`; empty optional fields are left out."""
