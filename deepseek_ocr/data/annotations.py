@@ -54,7 +54,8 @@ class Annotation:
 
     Not written: `attributes`, the other plain values of the row it was read from (for
     `--stratify_by`); `structure`, the truth as blocks where the format tells them; `box_frame`, the
-    frame of the boxes as read. A reader may name all pages of a file with `f.pdf#page=*`.
+    frame of the boxes as read; `also_read`, further annotation files that it was made from. A
+    reader may name all pages of a file with `f.pdf#page=*`.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Annotation:
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
     structure: tuple[Block, ...] = dataclasses.field(default=(), compare=False)
     box_frame: BoxFrame = "pixels"
+    also_read: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The object written to `train.json`; empty optional fields are left out."""
