@@ -81,9 +81,11 @@ def open_picture(
         return _upright_rgb(picture).copy()  # the copy owns its pixels, no open file
 
 
-def num_frames(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> int:
+def num_frames(
+    source: Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> int:
     """How many frames (pages of a TIFF, pictures of an animation) a picture file holds."""
-    name = _name_of(source)
+    name = name or _name_of(source)
     with _opened(source, name, 1, max_pixels) as picture, _damage(name):
         return getattr(picture, "n_frames", 1)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 30.0
+UNKNOWN_SHAPE = 80, 24  # columns and rows of a terminal that does not know them
 
 
 class Progress:
@@ -26,7 +28,14 @@ class Progress:
         self.began = self.last_line = time.monotonic()
         terminal = sys.stderr.isatty() and not quiet
         self.bar = (
-            tqdm(total=total, initial=start, unit=f" {unit}", desc=label, file=sys.stderr)
+            tqdm(
+                total=total,
+                initial=start,
+                unit=f" {unit}",
+                desc=label,
+                file=sys.stderr,
+                **_shape(sys.stderr),
+            )
             if terminal
             else None
         )
@@ -50,6 +59,13 @@ class Progress:
         elif not self.quiet and time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
             self._line()
 
+    def extend(self, total: int) -> None:
+        """There are `total` steps, as has turned out by now."""
+        self.total = total
+        if self.bar is not None:
+            self.bar.total = total
+            self.bar.refresh()
+
     def message(self, text: str) -> None:
         """A plain line on stderr that does not tear the bar."""
         if not self.quiet:
@@ -61,8 +77,23 @@ class Progress:
         left = (self.total - self.count) / rate if rate else float("inf")
         notes = "".join(f" {key}={value}" for key, value in self.notes.items())
         print(  # noqa: T201  the place where progress is printed
-            f"{self.label}: {self.count}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, "
+            f"{self.label}: {self.count}/{self.total} {self.unit}, {_plain(rate)} {self.unit}/s, "
             f"{left:.0f} s left{notes}",
             file=sys.stderr,
             flush=True,
         )
+
+
+def _plain(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def _shape(stream: TextIO) -> dict[str, int]:
+    """For a terminal that says it has no columns or rows, as one within a container may, others:
+    tqdm would show nothing on it. Else nothing: tqdm asks for itself.
+    """
+    try:
+        is_known = all(os.get_terminal_size(stream.fileno()))
+    except (OSError, ValueError):
+        return {}
+    return {} if is_known else {"ncols": UNKNOWN_SHAPE[0], "nrows": UNKNOWN_SHAPE[1]}

@@ -61,6 +61,7 @@ def versions() -> dict[str, str]:
         "accelerate",
         "peft",
         "tokenizers",
+        "numpy",
         "pillow",
     ):
         try:

@@ -23,6 +23,12 @@ SHARED = REPOSITORY.parent / "shared"
 FIXTURES = REPOSITORY / "tests" / "fixtures"
 
 
+@pytest.fixture(autouse=True)
+def _caches_of_their_own(tmp_path_factory, monkeypatch):
+    """No test reads or writes the cache of whoever runs it."""
+    monkeypatch.setenv("DEEPSEEK_OCR_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real documents and recorded outputs beside the repository."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -9,11 +10,13 @@ import sys
 import pytest
 
 from deepseek_ocr.cli.main import run
-from deepseek_ocr.data.annotations import END_TOKEN, read_annotations, write_annotations
-from deepseek_ocr.data.grouping import document_of
+from deepseek_ocr.data.annotations import END_TOKEN, Annotation, read_annotations
+from deepseek_ocr.data.splitting.grouping import document_of
 
 from .conftest import REPOSITORY
 from .data.datasets import documents, draw, sidecars
+
+SIDES = ("train", "val", "test")
 
 
 def split(root, output, *flags) -> int:
@@ -36,7 +39,7 @@ def test_help_answers_without_torch():
     )
     assert done.returncode == 0, done.stderr
     flags = ("data_root", "output_dir", "format", "test_size", "val_size", "seed", "group_by")
-    for flag in (*flags, "stratify_by", "prompt", "on_error"):
+    for flag in (*flags, "stratify_by", "prompt", "on_error", "target", "verify"):
         assert f"--{flag}" in done.stdout
 
 
@@ -80,11 +83,23 @@ def test_the_manifest_tells_what_the_split_was_made_of(tmp_path):
         "samples": 10,
         "documents": 4,
         "rejected": 0,
+        "files_in_no_row": 0,
         "train": None,
         "test": None,
     }
     assert manifest["counts"]["test"]["documents"] == 2 == len(manifest["groups"]["test"])
-    assert manifest["near_duplicates"] == [["doc0_p1.png", "doc3_p2.png"]]
+    assert manifest["near_duplicates"] == [
+        {"rule": "same picture", "references": ["doc0_p1.png", "doc3_p2.png"]}
+    ]
+    assert manifest["joined"] == {"doc0": ["doc3"]}
+    assert {key: manifest["arguments"][key] for key in ("target", "normalize", "split")} == {
+        "target": "auto",
+        "normalize": "none",
+        "split": "random",
+    }
+    for name, sha256 in manifest["written"].items():
+        assert hashlib.sha256((tmp_path / "o" / name).read_bytes()).hexdigest() == sha256
+    assert set(manifest["written"]) == {"train.json", "test.json"}
     assert len(manifest["sha256"]) == 20
     picture = (tmp_path / "d" / "doc1_p1.png").read_bytes()
     assert manifest["sha256"]["doc1_p1.png"] == hashlib.sha256(picture).hexdigest()
@@ -93,21 +108,50 @@ def test_the_manifest_tells_what_the_split_was_made_of(tmp_path):
 
 def test_the_same_arguments_give_the_same_bytes_in_any_order_of_the_listing(tmp_path, monkeypatch):
     documents(tmp_path / "d", 12, num_pages=2)
-    assert split(tmp_path / "d", tmp_path / "1") == 0
-    walk = os.walk
+    for name in ("b/left.txt", "a/c/left.txt"):
+        (tmp_path / "d" / name).parent.mkdir(parents=True)
+        (tmp_path / "d" / name).write_text("")
+    flags = ("--on_error", "skip")
+    for bad in ("doc3_p1", "doc7_p2", "doc9_p1"):
+        (tmp_path / "d" / f"{bad}.json").write_text('{"text": ""}')
+    assert split(tmp_path / "d", tmp_path / "1", *flags) == 3
+    walk, scandir, listdir = os.walk, os.scandir, os.listdir
 
-    def shuffled(root, onerror):
-        for place, folders, files in walk(root, onerror=onerror):
-            yield (
-                place,
-                folders,
-                sorted(files, key=lambda name: hashlib.md5(name.encode()).digest()),
-            )
+    def shuffled(names):
+        return sorted(names, key=lambda name: hashlib.md5(str(name).encode()).digest())
 
-    monkeypatch.setattr(os, "walk", shuffled)
-    assert split(tmp_path / "d", tmp_path / "2") == 0
-    for name in ("train.json", "test.json", "manifest.json"):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    def shuffled_walk(root, **options):
+        for place, folders, files in walk(root, **options):
+            folders[:] = shuffled(folders)
+            yield place, folders, shuffled(files)
+
+    class ShuffledScan:
+        def __init__(self, *path):
+            with scandir(*path) as found:
+                self.found = iter(
+                    sorted(found, key=lambda e: hashlib.md5(e.name.encode()).digest())
+                )
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def __iter__(self):
+            return self.found
+
+        def __next__(self):
+            return next(self.found)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(os, "walk", shuffled_walk)
+    monkeypatch.setattr(os, "scandir", ShuffledScan)
+    monkeypatch.setattr(os, "listdir", lambda *path: shuffled(listdir(*path)))
+    assert split(tmp_path / "d", tmp_path / "2", *flags) == 3
+    assert contents(tmp_path / "1") == contents(tmp_path / "2") != {}
 
 
 @pytest.fixture
@@ -143,25 +187,41 @@ def test_bad_rows_can_be_left_out_and_are_listed(with_bad_rows, tmp_path, capsys
     assert str(tmp_path) not in json.dumps(manifest)
     assert len(read_rows(tmp_path / "o", "train")) + len(read_rows(tmp_path / "o", "test")) == 12
     captured = capsys.readouterr()
-    assert "rejected         28" in captured.out and "empty text: 25" in captured.err
+    assert "rejected rows          28" in captured.out and "empty text: 25" in captured.err
 
 
-def test_a_split_that_breaks_off_leaves_no_manifest_and_no_half_file(tmp_path, monkeypatch, capsys):
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
+
+
+def test_a_split_that_cannot_be_written_leaves_the_one_before_whole(tmp_path, monkeypatch, capsys):
     documents(tmp_path / "d", 10)
     assert split(tmp_path / "d", tmp_path / "o") == 0
-    before = (tmp_path / "o" / "test.json").read_bytes()
+    before = contents(tmp_path / "o")
+    to_json, rows = Annotation.to_json, itertools.count(1)
 
-    def full(path, annotations):
-        if path.name == "test.json":
+    def full(row):
+        if next(rows) == 7:
             raise OSError(28, "No space left on device")
-        write_annotations(path, annotations)
+        return to_json(row)
 
-    monkeypatch.setattr("deepseek_ocr.data.split_files.write_annotations", full)
+    monkeypatch.setattr(Annotation, "to_json", full)
+    assert split(tmp_path / "d", tmp_path / "o", "--seed", 1) == 1
+    assert contents(tmp_path / "o") == before and not list((tmp_path / "o").glob(".*"))
+    assert "o: the split could not be written (No space left on device)" in capsys.readouterr().err
+
+
+def test_a_split_that_breaks_off_before_its_manifest_is_known_again(tmp_path, monkeypatch):
+    documents(tmp_path / "d", 10)
+    assert split(tmp_path / "d", tmp_path / "o") == 0
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("deepseek_ocr.data.splitting.files.write_json", full)
     assert split(tmp_path / "d", tmp_path / "o", "--seed", 1) == 1
     assert not (tmp_path / "o" / "manifest.json").exists()
-    assert (tmp_path / "o" / "test.json").read_bytes() == before
     assert [path.name for path in (tmp_path / "o").glob(".*")] == [".split.unfinished"]
-    assert "o: the split could not be written (No space left on device)" in capsys.readouterr().err
     monkeypatch.undo()
     assert split(tmp_path / "d", tmp_path / "o", "--seed", 1) == 0
     assert not list((tmp_path / "o").glob(".*"))
@@ -328,3 +388,285 @@ def test_a_flag_that_fits_no_row_is_wrong_usage(tmp_path, capsys, flags):
     assert split(tmp_path / "d", tmp_path / "o", "--on_error", "skip", *flags) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"split: {flags[0]}") and error.count("\n") == 1
+
+
+@pytest.fixture
+def verified(tmp_path):
+    root = documents(tmp_path / "d", 6)
+    (root / "notes.txt").write_text("of no row")
+    assert split(root, tmp_path / "o") == 0
+    return root, tmp_path / "o"
+
+
+def verify(root, output) -> int:
+    return run("split", ["--verify", str(output / "manifest.json"), "--data-root", str(root)])
+
+
+def test_an_unchanged_dataset_is_verified(verified, capsys):
+    before = contents(verified[1])
+    assert verify(*verified) == 0
+    assert capsys.readouterr().out == (
+        f"15 files of {verified[1] / 'manifest.json'}: 0 changed, 0 missing, 0 unreadable, 0 new\n"
+    )
+    assert contents(verified[1]) == before
+
+
+def test_what_has_changed_since_a_split_is_listed(verified, capsys):
+    root, output = verified
+    capsys.readouterr()
+    draw(root / "doc1_p1.png", 77)
+    (root / "doc2_p1.json").unlink()
+    (root / "notes.txt").write_text("of no row, and other")
+    (root / "notes2.txt").write_text("")
+    (output / "test.json").write_text("[]")
+    assert verify(root, output) == 3
+    assert capsys.readouterr().out.splitlines() == [
+        "changed    doc1_p1.png",
+        "missing    doc2_p1.json",
+        "changed    notes.txt",
+        "changed    test.json",
+        "new        notes2.txt",
+        f"15 files of {output / 'manifest.json'}: 3 changed, 1 missing, 0 unreadable, 1 new",
+    ]
+
+
+def test_files_without_a_hash_are_told_with_their_number(tmp_path, capsys):
+    root = documents(tmp_path / "d", 6)
+    (root / "archive.zip").write_bytes(b"")
+    assert split(root, tmp_path / "o") == 0
+    assert verify(root, tmp_path / "o") == 0
+    assert capsys.readouterr().out.endswith("0 new; 1 other known only by name\n")
+
+
+def test_a_split_by_hash_that_joins_copies_says_how_to_keep_sides(tmp_path, capsys):
+    root = sidecars(tmp_path / "d", {f"{name}.png": f"text {name}" for name in "abcdefghijklmnop"})
+    assert split(root, tmp_path / "o", "--split", "hash", "--test_size", 0.5) == 0
+    assert "joined" not in capsys.readouterr().out
+    (root / "copy.png").write_bytes((root / "a.png").read_bytes())
+    (root / "copy.json").write_text('{"text": "another"}')
+    assert split(root, tmp_path / "o", "--split", "hash", "--test_size", 0.5) == 0
+    manifest = tmp_path / "o" / "manifest.json"
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("joined")]
+    assert told == [
+        "joined     1 document to others, by near-duplicates. One added later may move those that "
+        f"it is joined to; to keep their sides: --keep_sides {manifest}"
+    ]
+    kept = ("--split", "hash", "--test_size", 0.5, "--keep_sides", manifest)
+    assert split(root, tmp_path / "p", *kept) == 0
+    assert split(root, tmp_path / "q", "--test_size", 0.5) == 0
+    assert "joined" not in capsys.readouterr().out
+
+
+def test_what_cannot_be_verified_is_refused(verified, tmp_path, capsys):
+    root, output = verified
+    (tmp_path / "none").mkdir()
+    assert verify(root, tmp_path / "none") == 4
+    assert verify(tmp_path / "nowhere", output) == 4
+    assert run("split", ["--verify", str(output / "manifest.json")]) == 2
+    error = capsys.readouterr().err
+    assert "expected a manifest.json that data_utils.py has written" in error
+    assert "nowhere: does not exist" in error and "missing: --data_root" in error
+
+
+def test_verify_may_stand_in_the_configuration_file(verified, tmp_path, capsys):
+    root, output = verified
+    flags = {"verify": str(output / "manifest.json"), "data_root": str(root)}
+    flags["output_dir"] = str(output)
+    (tmp_path / "c.yaml").write_text(json.dumps(flags))
+    assert run("split", ["--config", str(tmp_path / "c.yaml")]) == 0
+    assert "0 changed, 0 missing, 0 unreadable, 0 new" in capsys.readouterr().out
+
+
+def test_the_sides_are_written_in_another_tools_shape_too(tmp_path, capsys):
+    root = documents(tmp_path / "d", 6)
+    output = root / "split"  # inside the data, and still no part of it
+    assert split(root, output, "--export", "llava", "--val_size", 1) == 0
+    rows = {side: json.loads((output / "llava" / f"{side}.json").read_text()) for side in SIDES}
+    for side in SIDES:
+        expected = [(row.id, list(row.images), row.text) for row in read_rows(output, side)]
+        assert [
+            (row["id"], [row["image"]], row["conversations"][1]["value"]) for row in rows[side]
+        ] == expected
+    assert verify(root, output) == 0
+    before = contents(output)
+    assert split(root, output, "--export", "llava", "--val_size", 1) == 0
+    assert contents(output) == before
+    written = json.loads(before["manifest.json"])["written"]
+    assert set(written) == {f"{folder}{side}.json" for side in SIDES for folder in ("", "llava/")}
+
+
+def test_exports_of_earlier_splits_do_not_stay_behind(tmp_path):
+    root = documents(tmp_path / "d", 6)
+    assert split(root, tmp_path / "o", "--export", "imagefolder", "--val_size", 1) == 0
+    assert (tmp_path / "o" / "imagefolder" / "val" / "metadata.jsonl").exists()
+    assert split(root, tmp_path / "o", "--export", "imagefolder") == 0
+    assert not (tmp_path / "o" / "imagefolder" / "val").exists()
+    assert split(root, tmp_path / "o") == 0
+    assert not (tmp_path / "o" / "imagefolder").exists()
+
+
+def test_an_export_replaces_no_folder_of_others(tmp_path, capsys):
+    root = documents(tmp_path / "d", 6)
+    (tmp_path / "o" / "llava").mkdir(parents=True)
+    assert split(root, tmp_path / "o", "--export", "llava") == 0
+    assert split(root, tmp_path / "o") == 0
+    (tmp_path / "o" / "llava").mkdir()
+    (tmp_path / "o" / "llava" / "mine").write_text("")
+    assert split(root, tmp_path / "o", "--export", "llava") == 4
+    assert split(root, tmp_path / "o") == 0 and (tmp_path / "o" / "llava" / "mine").exists()
+    assert split(root, tmp_path / "o", "--export", "lava") == 2
+    error = capsys.readouterr().err
+    assert "was not written by an earlier --export" in error and "--export: no format" in error
+
+
+def test_a_document_that_makes_the_shares_far_from_asked_is_told_with_its_reason(tmp_path, capsys):
+    names = [f"IMG_{n:04}.png" for n in range(40)] + [f"DSC_{n:04}.png" for n in range(10)]
+    sidecars(tmp_path / "d", {name: f"text of {name}" for name in names})
+    assert split(tmp_path / "d", tmp_path / "o") == 0
+    (note,) = [n for n in capsys.readouterr().err.splitlines() if n.startswith("note: ")]
+    assert "40 of 50 samples are one document, IMG: a number at the end of a name" in note
+    assert "(IMG_0000.png ... IMG_0039.png)" in note and "use --group_by none, or a REGEX" in note
+    assert split(tmp_path / "d", tmp_path / "o", "--group_by", "none") == 0
+    assert "note: " not in capsys.readouterr().err
+
+
+def test_one_document_that_cannot_be_split_is_told_with_samples_and_reason(tmp_path, capsys):
+    sidecars(tmp_path / "d", {f"scan{n}_01.png": {"text": f"{n}", "group": "A"} for n in range(9)})
+    assert split(tmp_path / "d", tmp_path / "o") == 4
+    told = capsys.readouterr()
+    assert "9 of 9 samples are one document, A: the dataset says so; add documents" in told.err
+    assert told.out.startswith("format     sidecar (") and told.out.count("sample     ") == 2
+
+
+def test_files_in_no_row_are_told_apart_from_rejected_rows(tmp_path, capsys):
+    documents(tmp_path / "d", 3)
+    for number in range(25):
+        draw(tmp_path / "d" / f"left{number}.png", 9 + number)
+    assert split(tmp_path / "d", tmp_path / "o", "--on_error", "skip") == 3
+    told = capsys.readouterr()
+    assert "rejected rows           0" in told.out and "files in no row        25" in told.out
+    assert f"  ... and 5 more\nall of them: {tmp_path / 'o' / 'manifest.json'}\n" in told.err
+    counts = json.loads((tmp_path / "o" / "manifest.json").read_text())["counts"]
+    assert (counts["rejected"], counts["files_in_no_row"]) == (0, 25)
+    assert split(tmp_path / "d", tmp_path / "o") == 4
+    expected = f"all of them: deepseek-ocr check {tmp_path / 'd'} --output_dir OUT\n"
+    assert expected in capsys.readouterr().err
+
+
+def test_several_exports_are_written_and_earlier_ones_removed_with_a_word(tmp_path, capsys):
+    root, output = documents(tmp_path / "d", 6), tmp_path / "o"
+    assert split(root, output, "--export", "llava+swift") == 0
+    assert (output / "llava" / "train.json").exists() and (output / "swift" / "test.jsonl").exists()
+    assert "removed" not in capsys.readouterr().out and verify(root, output) == 0
+    capsys.readouterr()
+    assert split(root, output, "--export", "swift") == 0
+    assert f"removed    {output / 'llava' / 'test.json'}, " in capsys.readouterr().out
+    assert not (output / "llava").exists() and (output / "swift").exists()
+    assert split(root, output, "--export", "swift+lava") == 2
+
+
+@pytest.mark.parametrize("name", ["llava/train.json", "test.json"])
+@pytest.mark.parametrize("flags", [(), ("--export", "llava")])
+def test_what_was_changed_since_a_split_wrote_it_is_not_lost(tmp_path, capsys, name, flags):
+    root, output = documents(tmp_path / "d", 6), tmp_path / "o"
+    assert split(root, output, "--export", "llava") == 0
+    (output / name).write_text((output / name).read_text() + " ")
+    before = contents(output), contents(output / "llava")
+    assert split(root, output, *flags) == 4
+    assert f"{output / name}: was changed since" in capsys.readouterr().err
+    assert (contents(output), contents(output / "llava")) == before
+
+
+def test_exports_of_a_split_that_broke_off_are_written_anew(tmp_path, monkeypatch):
+    root, output = documents(tmp_path / "d", 6), tmp_path / "o"
+    assert split(root, output, "--export", "llava") == 0
+    to_json, rows = Annotation.to_json, itertools.count(1)
+
+    def full(row):
+        if next(rows) == 9:  # the export is written, the sides are not
+            raise OSError(28, "No space left on device")
+        return to_json(row)
+
+    monkeypatch.setattr(Annotation, "to_json", full)
+    assert split(root, output, "--export", "llava", "--seed", 1) == 1
+    monkeypatch.undo()
+    assert split(root, output, "--export", "llava", "--seed", 1) == 0
+    assert verify(root, output) == 0
+
+
+def test_an_export_inside_a_dataset_is_told_and_its_file_can_be_read(tmp_path, capsys):
+    root, output = documents(tmp_path / "d", 6), tmp_path / "o"
+    assert split(root, output, "--export", "llava") == 0
+    again = tmp_path / "again"
+    again.mkdir()
+    for picture in root.glob("*.png"):
+        picture.rename(again / picture.name)
+    (output / "llava").rename(again / "llava")
+    assert split(again, tmp_path / "o2") == 4
+    assert "llava is an export of an earlier split and is not read" in capsys.readouterr().err
+    (again / "llava" / "train.json").rename(again / "rows.json")
+    assert split(again, tmp_path / "o2", "--on_error", "skip") == 3
+    assert len(read_rows(tmp_path / "o2", "train")) + len(read_rows(tmp_path / "o2", "test")) == 5
+
+
+def test_a_log_that_cannot_be_written_leaves_a_whole_split_and_says_so(
+    tmp_path, monkeypatch, capsys
+):
+    root, output = documents(tmp_path / "d", 6), tmp_path / "o"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("deepseek_ocr.runlog.append_line", full)
+    assert split(root, output) == 1
+    told = capsys.readouterr()
+    assert "experiment_logs.txt: the split is whole, only this log" in told.err
+    assert f"written    {output}" in told.out and "half-written" not in told.err
+    assert verify(root, output) == 0
+
+
+def test_what_a_full_disk_left_behind_is_named(tmp_path, monkeypatch, capsys):
+    root, output = documents(tmp_path / "d", 6), tmp_path / "o"
+
+    def full(path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("deepseek_ocr.data.splitting.files.sha256_of", full)
+    assert split(root, output) == 1
+    error = capsys.readouterr().err
+    assert f"{output}: the split could not be written ({output / 'train.json'}: No space" in error
+    assert "not whole, as .split.unfinished in it tells the next run; make room and run it" in error
+
+
+@pytest.mark.parametrize("flags", [("--output-dir", "o"), ("--seed=3",)])
+def test_verify_says_that_it_takes_no_flags_of_a_split(verified, capsys, flags):
+    root, output = verified
+    arguments = ["--data_root", str(root), "--verify", str(output / "manifest.json"), *flags]
+    assert run("split", arguments) == 2
+    flag = flags[0].partition("=")[0]
+    assert f"--verify takes only --data_root; leave {flag} out" in capsys.readouterr().err
+
+
+def test_a_default_prompt_that_does_not_ask_for_the_target_is_told(tmp_path, capsys):
+    region = {"label": "line", "box": [0, 0, 5, 5], "text": "t"}
+    rows = {f"{n}a.png": {"text": f"t{n}", "regions": [region]} for n in range(4)}
+    root, flags = sidecars(tmp_path / "d", rows), ("--target", "grounding")
+    assert split(root, tmp_path / "o", *flags) == 0
+    prompt = r"<image>\n<|grounding|>OCR this image."
+    (note,) = [n for n in capsys.readouterr().err.splitlines() if n.startswith("note: ")]
+    assert f"--prompt '{prompt}'" in note
+    assert split(root, tmp_path / "o", *flags, "--prompt", prompt) == 0
+    assert "note: " not in capsys.readouterr().err
+
+
+def test_an_interrupted_split_says_that_the_next_one_goes_on(tmp_path, monkeypatch, capsys):
+    root = documents(tmp_path / "d", 70)
+    monkeypatch.setenv("DEEPSEEK_OCR_CACHE", str(tmp_path / "cache"))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepseek_ocr.data.inspection.verification.inspect_in_workers", interrupted)
+    assert split(root, tmp_path / "o") == 130
+    expected = "split: interrupted; the same command goes on where it stopped\n"
+    assert capsys.readouterr().err.endswith(expected)

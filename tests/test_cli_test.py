@@ -20,7 +20,7 @@ from deepseek_ocr.errors import (
     EXIT_USAGE,
     UserError,
 )
-from deepseek_ocr.evaluation.run import Mode
+from deepseek_ocr.resolution import MODES, Mode
 
 from .evaluation.samples import StubEngine, draw_pages, write_dataset
 
@@ -271,9 +271,7 @@ def test_a_model_that_cannot_be_used_is_refused_and_nothing_is_written(
 
 
 def test_the_modes_offered_are_the_models():
-    from deepseek_ocr.model.resolution import MODE_NAMES
-
-    assert get_args(Mode) == MODE_NAMES
+    assert get_args(Mode) == (*MODES, "auto")
 
 
 def test_help_and_metrics_need_no_torch():

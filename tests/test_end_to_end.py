@@ -15,8 +15,8 @@ from tests.conftest import REPOSITORY
 SMALL = ["--mode", "tiny", "--base_size", "192"]  # 3 x 3 image tokens: the job, not the reading
 
 
-def main_job(receipts: Path, out: Path) -> None:
-    """Split, one epoch of the untrained nano, test; every command ends well."""
+def split_and_train(receipts: Path, out: Path) -> None:
+    """Split, then one epoch of the untrained nano; both commands end well."""
     data = ["--data_root", str(receipts)]
     assert run("split", [*data, "--output_dir", str(out / "split"), "--val_size", "0.1"]) == 0
     train = [
@@ -28,9 +28,13 @@ def main_job(receipts: Path, out: Path) -> None:
     train += ["--model_path", "nano-untrained", "--output_dir", str(out / "checkpoints")]
     train += ["--epochs", "1", "--batch_size", "4", "--lr", "2e-3"]
     assert run("train", [*data, *train, *SMALL]) == 0
+
+
+def read_test_side(receipts: Path, out: Path) -> None:
+    """Test the best checkpoint; the command ends well."""
     test = ["--test_file", str(out / "split/test.json"), "--output_dir", str(out / "results")]
     test += ["--model_path", str(out / "checkpoints/best"), "--max_new_tokens", "24"]
-    assert run("test", [*data, *test]) == 0
+    assert run("test", ["--data_root", str(receipts), *test]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,8 @@ def receipts(shared):
 @pytest.fixture(scope="module")
 def job(receipts, tmp_path_factory):
     out = tmp_path_factory.mktemp("job")
-    main_job(receipts, out)
+    split_and_train(receipts, out)
+    read_test_side(receipts, out)
     return out
 
 
@@ -99,7 +104,7 @@ def test_the_checkpoint_remembers_prompt_and_views(job):
 
 
 def test_the_same_seed_gives_the_same_split_and_the_same_losses(job, receipts, tmp_path):
-    main_job(receipts, tmp_path)
+    split_and_train(receipts, tmp_path)
     for side in ("train", "val", "test"):
         name = f"split/{side}.json"
         assert (tmp_path / name).read_bytes() == (job / name).read_bytes()

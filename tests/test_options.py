@@ -103,7 +103,7 @@ def test_a_switch_turns_on_and_off_and_the_last_one_counts(flags, value):
         (["--batch", "3"], ["unknown flag --batch", "did you mean --batch_size?"]),
         (["--val-fil=x"], ["unknown flag --val-fil;", "did you mean --val_file?"]),
         (["--zzzzzzzz"], ["unknown flag --zzzzzzzz", "known: ", "--lr"]),
-        (["stray"], ["unknown flag stray"]),
+        (["stray"], ["'stray' stands where nothing is expected"]),
         (["--no_lr"], ["unknown flag --no_lr", "did you mean --lr?"]),
         (["--no_batch_size=3"], ["unknown flag --no_batch_size", "did you mean --batch_size?"]),
         (["--no-val-file"], ["unknown flag --no-val-file", "did you mean --val_file?"]),
@@ -247,6 +247,18 @@ def test_a_positional_field_is_given_by_place(config):
     assert parse_inputs("--limit", "2", "there") == Inputs(folder=Path("there"), limit=2)
 
 
+def test_what_stands_by_place_is_told_apart_from_flags():
+    for argv, reason in (
+        (("here", "there"), "'there' stands where nothing is expected"),
+        (("here", "--folder", "there"), "unknown flag --folder; give FOLDER by its place"),
+        (("here", "--zzz"), "unknown flag --zzz; known: --config, --debug, --limit"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            parse_inputs(*argv)
+        assert str(caught.value).startswith(reason)
+        assert "--folder," not in str(caught.value)
+
+
 def test_a_positional_field_that_is_missing_is_named():
     with pytest.raises(UsageError, match="FOLDER"):
         parse_inputs("--limit", "2")
@@ -264,7 +276,7 @@ def test_the_command_line_of_the_process_is_the_default(monkeypatch):
 
 
 def test_an_empty_path_is_wrong_usage_and_not_the_current_folder():
-    from deepseek_ocr.data.splitting import SplitConfig
+    from deepseek_ocr.data.splitting.plan import SplitConfig
 
     with pytest.raises(UsageError, match="--output_dir: is empty; expected a path"):
         parse_options(

@@ -207,7 +207,7 @@ def test_other_formats_that_pillow_knows_are_refused():
 
 def test_pictures_needs_no_numpy_and_no_torch():
     code = (
-        "import sys, deepseek_ocr.pictures, deepseek_ocr.data.pages;"
+        "import sys, deepseek_ocr.pictures, deepseek_ocr.data.pages.loading;"
         "sys.exit(any(m in sys.modules for m in ('numpy', 'torch', 'transformers', 'pypdfium2')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
+import os
+import pty
+import struct
+import subprocess
 import sys
+import termios
 
 import pytest
 
 from deepseek_ocr import progress
 from deepseek_ocr.progress import SECONDS_BETWEEN_LINES, Progress
+
+from .conftest import REPOSITORY
 
 
 class Terminal(io.StringIO):
@@ -93,3 +102,35 @@ def test_a_quiet_terminal_has_no_bar(monkeypatch):
     with Progress(4, "rows", "test", quiet=True) as bar:
         bar.advance()
     assert terminal.getvalue() == ""
+
+
+def test_the_total_may_turn_out_larger(capsys, clock):
+    with Progress(2, "pages", "pictures") as bar:
+        clock[0] += 1
+        bar.advance()
+        bar.extend(4)
+    assert capsys.readouterr().err == "pictures: 1/4 pages, 1 pages/s, 3 s left\n"
+
+
+def test_a_high_rate_is_written_out(capsys, clock):
+    with Progress(9820, "pages", "pictures") as bar:
+        clock[0] += 2
+        bar.advance(9820)
+    assert capsys.readouterr().err == "pictures: 9820/9820 pages, 4,910 pages/s, 0 s left\n"
+
+
+def test_a_terminal_without_a_width_gets_a_bar_all_the_same():
+    code = (
+        "import sys\nfrom deepseek_ocr.progress import Progress\n"
+        "with Progress(4, 'rows', 'test') as bar: bar.advance(4)\n"
+    )
+    terminal, stderr = pty.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+    subprocess.run([sys.executable, "-c", code], stderr=stderr, cwd=REPOSITORY, check=True)
+    os.close(stderr)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal, on Linux
+        while part := os.read(terminal, 1 << 16):
+            shown += part
+    assert b"4/4" in shown
+    os.close(terminal)

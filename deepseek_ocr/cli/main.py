@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import signal
 import sys
 import traceback
@@ -16,6 +17,7 @@ COMMANDS = {
     "split": "check annotations and split them into train and test files",
     "train": "fine-tune the model on a train file",
     "test": "score a model on a test file",
+    "check": "tell every problem of a dataset, and how long its rows are",
     "synth": "draw annotated sample documents",
 }
 
@@ -51,8 +53,9 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
                 f".{command}", __package__
             ).main
             return entry(arguments)
-        except KeyboardInterrupt:
-            print(f"{command}: interrupted", file=sys.stderr)
+        except KeyboardInterrupt as interrupt:
+            advice = f"; {interrupt}" if interrupt.args else ""
+            print(f"{command}: interrupted{advice}", file=sys.stderr)
             return EXIT_INTERRUPTED
         except Exception as error:  # noqa: BLE001  the one place where a command ends
             if "--debug" in arguments:
@@ -68,6 +71,8 @@ def plain(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
+        if error.strerror != os.strerror(error.errno or 0):  # our own words, which say what to do
+            return f"{where}{error.strerror}. --debug shows where"
         return f"{where}{error.strerror}; nothing half-written is left. --debug shows where"
     return f"internal error ({type(error).__name__}: {error}); --debug shows where"
 

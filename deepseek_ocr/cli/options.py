@@ -44,13 +44,21 @@ def parse_options(
     for name, field in fields.items():
         _add_flag(parser, field, *_split_hint(hints[name]))
 
-    known = {f"--{name}" for name in [*fields, "config", "debug", "help"]}
+    by_place = {f"--{name}" for name, field in fields.items() if field.metadata.get("positional")}
+    known = {f"--{name}" for name in [*fields, "config", "debug", "help"]} - by_place
     known |= {f"--no_{name}" for name in fields if _split_hint(hints[name])[0] is bool}
     arguments = [_underscored(a, known) for a in (sys.argv[1:] if argv is None else argv)]
     flags = [a.partition("=")[0] for a in arguments if a.startswith("--") and a != "--"]
     strays = [flag for flag in flags if flag not in known]  # named before what is missing
     if not strays:
         given, strays = parser.parse_known_args(arguments)
+    if strays and not strays[0].startswith("-"):
+        raise UsageError(
+            f"{strays[0]!r} stands where nothing is expected; see {prog} --help for the flags, and "
+            "put quotes around a name with blanks"
+        )
+    if strays and (name := strays[0].split("=")[0]) in by_place:
+        raise UsageError(f"unknown flag {name}; give {name[2:].upper()} by its place, without one")
     if strays:
         raise UsageError(_unknown(strays[0].split("=")[0], sorted(known - {"--help"}), "flag"))
 

@@ -6,20 +6,22 @@ can name `file:line` and a row can be looked at with `sed`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import AnnotationError, PageError
-from ..files import write_atomic
-from .json_rows import Row, first_character, read_array, read_lines
-from .pages import reference_path, split_reference
+from ..files import replacing
+from .json_files.rows import Row, first_character, read_array, read_lines
+from .json_files.strict import json_type
+from .pages.loading import reference_path, split_reference
 from .problems import Problem
-from .strict_json import json_type
-from .structures import Block
+from .truth.structures import Block
 
 IMAGE_TOKEN = "<image>"
 BEGIN_TOKEN = "<｜begin▁of▁sentence｜>"
@@ -28,6 +30,8 @@ END_TOKEN = "<｜end▁of▁sentence｜>"
 REQUIRED_KEYS = ("id", "images", "prompt", "text")
 OPTIONAL_KEYS = ("regions", "group", "lang", "source")
 REGION_KEYS = ("label", "box", "text", "image")
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 BoxFrame = Literal["pixels", "shares", "thousandths", "points"]
 """How a reader gives boxes: pixels of the page as `load_page` gives it (the only one written);
@@ -54,8 +58,11 @@ class Annotation:
 
     Not written: `attributes`, the other plain values of the row it was read from (for
     `--stratify_by`); `structure`, the truth as blocks where the format tells them; `box_frame`, the
-    frame of the boxes as read; `also_read`, further annotation files that it was made from. A
-    reader may name all pages of a file with `f.pdf#page=*`.
+    frame of the boxes as read; `has_box_marks`, whether each `<bbox>` in the prompt and the text
+    stands for the next of the regions, to be written out once the sizes of the pages are known;
+    `also_read`, further annotation files that it was made from; `held_names`, by reference, the
+    paths that pictures within the row are said to have had. A reader may name all pages of a file
+    with `f.pdf#page=*`.
     """
 
     id: str
@@ -70,6 +77,8 @@ class Annotation:
     structure: tuple[Block, ...] = dataclasses.field(default=(), compare=False)
     box_frame: BoxFrame = "pixels"
     also_read: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    has_box_marks: bool = dataclasses.field(default=False, compare=False)
+    held_names: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The object written to `train.json`; empty optional fields are left out."""
@@ -89,8 +98,28 @@ class Annotation:
 
 def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:
     """Write a JSON array, one object a line, whole or not at all."""
-    rows = [json.dumps(a.to_json(), ensure_ascii=False) for a in annotations]
-    write_atomic(path, "[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n")
+    with annotation_file(path) as write:
+        for annotation in annotations:
+            write(annotation)
+
+
+@contextlib.contextmanager
+def annotation_file(path: Path) -> Iterator[Callable[[Annotation], None]]:
+    """A function that writes a row more; when the block ends well the array takes its place.
+
+    Half a surrogate pair, which UTF-8 cannot hold, becomes `\\ud800`: in JSON the same text.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
+        separators = itertools.chain(["[\n"], itertools.repeat(",\n"))
+
+        def write(annotation: Annotation) -> None:
+            file.write(next(separators) + _encode(annotation.to_json()))
+
+        yield write
+        file.write("[]\n" if next(separators) == "[\n" else "\n]\n")
 
 
 def read_annotations(path: Path, data_root: Path | None = None) -> list[Annotation]:
@@ -106,7 +135,7 @@ def read_annotations(path: Path, data_root: Path | None = None) -> list[Annotati
     annotations: list[Annotation] = []
     problems: list[Problem] = []
     lines: dict[str, str] = {}  # id -> where
-    for row in _rows_of(path):
+    for row in rows_of(path):
         if isinstance(row, Problem):
             problems.append(row)
             continue
@@ -136,6 +165,18 @@ def annotation_from(row: Mapping[str, Any]) -> Annotation:
     Raises:
         ValueError: a missing or unknown key, a value of the wrong type, or one of `find_faults`.
     """
+    annotation = parse_annotation(row)
+    for _, reason in find_faults(annotation):
+        raise ValueError(reason)
+    return annotation
+
+
+def parse_annotation(row: Mapping[str, Any]) -> Annotation:
+    """As `annotation_from`, without asking for `find_faults`.
+
+    Raises:
+        ValueError: a missing or unknown key, or a value of the wrong type.
+    """
     for key in row:
         _known(key, REQUIRED_KEYS + OPTIONAL_KEYS)
     for key in REQUIRED_KEYS:
@@ -156,8 +197,6 @@ def annotation_from(row: Mapping[str, Any]) -> Annotation:
     )
     if not annotation.id:
         raise ValueError("'id' is empty; expected a name for the sample")
-    for _, reason in find_faults(annotation):
-        raise ValueError(reason)
     return annotation
 
 
@@ -176,6 +215,8 @@ def find_faults(annotation: Annotation) -> Iterator[tuple[str, str]]:
     """What makes a sample unusable, as (kind, reason): asked of every row, wherever it is from."""
     if not annotation.text.strip():
         yield "empty text", "the text is empty; expected what the pictures say"
+    if "\0" in annotation.text:
+        yield "bad value", "a null character stands in the text; remove it"
     for token in (IMAGE_TOKEN, BEGIN_TOKEN, END_TOKEN):
         if token in annotation.text:
             yield "special token", f"the special token {token} stands in the text; remove it"
@@ -201,7 +242,12 @@ def find_faults(annotation: Annotation) -> Iterator[tuple[str, str]]:
             )
 
 
-def _rows_of(path: Path) -> Iterator[Row | Problem]:
+def rows_of(path: Path) -> Iterator[Row | Problem]:
+    """The objects of a JSON array or of JSONL, as they are.
+
+    Raises:
+        AnnotationError: there is no such file, or it cannot be opened.
+    """
     try:
         is_array = first_character(path) == "[" or path.suffix.lower() == ".json"
     except OSError as error:

@@ -5,15 +5,39 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..pictures import SUFFIXES
-from .earlier_split import own_names
+from .json_files.rows import first_character
 from .problems import Problem
+from .splitting.earlier_split import EXPORT_MARK, own_names
 
-ANNOTATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".csv")
+ANNOTATION_SUFFIXES = (
+    *(".json", ".jsonl", ".ndjson", ".txt", ".csv", ".tsv", ".lst"),
+    *(".xml", ".html", ".htm", ".xhtml", ".hocr", ".md", ".mmd", ".markdown"),
+    *(".parquet", ".arrow"),
+)
+
+UNREAD_PICTURES = (
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".mpo", ".tga", ".pcx"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".djvu", ".djv", ".svg", ".psd", ".xcf", ".eps"),
+    *(".dng", ".cr2", ".nef", ".arw"),
+)
+"""Endings of kinds of pictures that are not read."""
+CONVERT_IT = "convert it to PNG or JPEG"
+
+_NUMBER = re.compile(r"\d+")
+
+
+class Beginning(NamedTuple):
+    """The first rows of a file (or problems), and how many bytes of it were read."""
+
+    rows: Sequence[Any]
+    num_bytes: int
 
 
 class DatasetFolder:
@@ -23,22 +47,26 @@ class DatasetFolder:
     folder inside it; neither are the files of an earlier split. Linked folders are not followed.
     `problems` are files that cannot be used: with a name that is not UTF-8, which no annotation can
     name, annotations that are links out of `root`, and linked folders outside it.
+    `unread_pictures` are those of a kind that is not read, by their name.
     """
 
     def __init__(self, root: Path, left_out: Collection[Path] = ()):
         self.root = Path(root)
+        self.beginnings: dict[str, Beginning] = {}  # kept while the format is being found
         _check_folder(self.root)
         excluded = {path.resolve() for path in left_out}
         self._real_root = self.root.resolve()
         self._linked_folders: list[str] = []
         self._left_behind: list[str] = []
+        self._exports: list[str] = []
         found = sorted(self._walk(excluded), key=natural_order)
         named = [file for file in found if _is_text(file)]
-        outside = [file for file in named if self._is_annotation_outside(file)]
-        self.files: tuple[str, ...] = tuple(file for file in named if file not in set(outside))
+        outside = {file for file in named if self._is_annotation_outside(file)}
+        self.files: tuple[str, ...] = tuple(file for file in named if file not in outside)
+        self.unread_pictures = self.with_suffix(*UNREAD_PICTURES)
         self.problems: tuple[Problem, ...] = (
             *(_bad_name(_bytes_shown(file)) for file in found if not _is_text(file)),
-            *(_leads_out(file) for file in outside),
+            *(_leads_out(file) for file in named if file in outside),
             *(_leads_out(place) for place in sorted(self._linked_folders, key=natural_order)),
         )
 
@@ -46,6 +74,10 @@ class DatasetFolder:
         found = []
         for folder, folders, files in os.walk(self.root, onerror=_refuse):
             place = Path(folder)
+            if EXPORT_MARK in files:
+                self._exports.append(place.relative_to(self.root).as_posix())
+                folders.clear()
+                continue
             folders[:] = [
                 name
                 for name in folders
@@ -80,9 +112,18 @@ class DatasetFolder:
         if self._left_behind:
             first = max(self._left_behind, key=lambda file: file.endswith("train.json"))
             reasons.append(f"{first} is of an earlier split and is not read")
+        if self._exports:
+            reasons.append(
+                f"{_shown(min(self._exports))} is an export of an earlier split and is not read; "
+                f"delete {EXPORT_MARK} in it to have it read"
+            )
         if self.problems:
             more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
             reasons.append(f"{self.problems[0]}{more}")
+        if self.unread_pictures:
+            more = f" (and {len(self.unread_pictures) - 1} more)"
+            unread = unread_picture(self.unread_pictures[0])
+            reasons.append(f"{unread}{more if len(self.unread_pictures) > 1 else ''}")
         return "".join(f"\n{reason}" for reason in reasons)
 
     @functools.cached_property
@@ -91,9 +132,35 @@ class DatasetFolder:
         return self.with_suffix(*SUFFIXES)
 
     @functools.cached_property
+    def arrays(self) -> frozenset[str]:
+        """The `.json` files that hold a list, or cannot be read (reading them tells the reason)."""
+        return frozenset(file for file in self.with_suffix(".json") if self._holds_array(file))
+
+    def _holds_array(self, file: str) -> bool:
+        try:
+            return first_character(self.path(file)) == "["
+        except OSError:
+            return True
+
+    @functools.cached_property
     def names(self) -> frozenset[str]:
         """All files, for looking up."""
         return frozenset(self.files)
+
+    def named(self, path: str) -> str | None:
+        """The file of a name, however its accents are composed: macOS takes them apart."""
+        if path in self.names:
+            return path
+        found = () if path.isascii() else self._by_composed.get(_composed(path), ())
+        return found[0] if len(found) == 1 else None
+
+    @functools.cached_property
+    def _by_composed(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for file in self.files:
+            if not file.isascii():
+                found.setdefault(_composed(file), []).append(file)
+        return found
 
     def with_suffix(self, *suffixes: str) -> tuple[str, ...]:
         """The files whose name ends so (lower-case suffixes with their dot)."""
@@ -104,10 +171,26 @@ class DatasetFolder:
         return self.root / file
 
 
-def natural_order(text: str) -> tuple[tuple[str | int, ...], str]:
-    """Sorts page2 before page10."""
-    parts = re.split(r"(\d+)", text)
-    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
+def is_unread_picture(file: str) -> bool:
+    """Whether a file is by its name a picture of a kind that is not read."""
+    return file.lower().endswith(UNREAD_PICTURES)
+
+
+def unread_picture(file: str) -> Problem:
+    """The problem of such a picture, which no row names."""
+    reason = f"a kind of picture that is not read; {CONVERT_IT}"
+    return Problem(kind="picture of another kind", source=file, reason=reason, of_row=False)
+
+
+def natural_order(text: str) -> tuple[str, str]:
+    """Sorts page2 before page10; a key is hardly larger than its text, for a million of files."""
+    return _NUMBER.sub(_sortable, text), text
+
+
+def _sortable(number: re.Match[str]) -> str:
+    """A number so that those of more digits come later, and all before letters."""
+    digits = str(int(number[0]))
+    return f"\0{chr(len(digits))}{digits}"
 
 
 def _real(path: Path) -> Path | None:
@@ -126,6 +209,10 @@ def _leads_out(place: str) -> Problem:
 def _bad_name(file: str) -> Problem:
     reason = "the file's name is not UTF-8; rename it"
     return Problem(kind="bad file name", source=file, reason=reason, of_row=False)
+
+
+def _composed(path: str) -> str:
+    return unicodedata.normalize("NFC", path)
 
 
 def _shown(name: str) -> str:

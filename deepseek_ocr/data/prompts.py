@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from .annotations import IMAGE_TOKEN
+from collections.abc import Iterable
+from itertools import islice
+
+from .annotations import IMAGE_TOKEN, Annotation
 
 DEFAULT_PROMPT = "<image>\nConvert to markdown"
+
+ASKS_FOR = {
+    "grounding": r"'<image>\n<|grounding|>OCR this image.', which the model knows",
+    "json": r"'<image>\nRead the fields as JSON.', say: no prompt that the model knows asks for it",
+}
+"""Target -> a prompt that asks for it; those the model knows are published with its weights."""
+
+LOOKED_AT = 1000  # rows
+
+
+def misleading_prompt(target: str, prompt: str, rows: Iterable[Annotation]) -> str | None:
+    """Advice where rows get the default prompt, which asks for Markdown, for another answer."""
+    if target not in ASKS_FOR or typed_prompt(prompt) != DEFAULT_PROMPT:
+        return None
+    first = islice(rows, LOOKED_AT)
+    if not any(row.prompt == for_images(DEFAULT_PROMPT, len(row.images)) for row in first):
+        return None
+    return (
+        f"--target {target} is learned as the answer to `Convert to markdown`; ask for it with "
+        f"--prompt {ASKS_FOR[target]}"
+    )
 
 
 def typed_prompt(prompt: str) -> str:

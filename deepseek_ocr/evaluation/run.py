@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from ..data.annotations import Annotation
-from ..data.pages import load_page
+from ..data.pages.loading import load_page
 from ..errors import UsageError
 from ..files import sha256_of
 from ..metrics.text import error_rate
 from ..progress import Progress
+from ..resolution import Mode
 from ..runlog import RunLog, versions
 from .evaluate import Engine, ScoredRow, evaluate
 from .loading import PageLoader
@@ -21,7 +22,6 @@ from .predictions import PredictionFile
 from .report import REPORT_NAME, write_report
 from .summary import METRICS_JSON_NAME, headline, summarize, write_summary
 
-Mode = Literal["tiny", "small", "base", "large", "gundam", "gundam-m", "auto"]
 MAX_SEED = 2**32 - 1
 """The largest that NumPy's generator takes."""
 

@@ -1,11 +1,13 @@
 """SAM-ViT-B with its neck and the 16x compressor: the detail of a page.
 
-Letters: B views, S side in pixels, g = S / 16 grid side, C width, H heads, d = C / H.
+Letters: B views, S side in pixels, g = S / 16 grid side, C width, H heads, d = C / H, W windows.
 Paper: Segment Anything, arXiv 2304.02643; decomposed relative positions, arXiv 2112.01526.
 Released code: `deepencoder.py:548-1058`, whose parameter names are kept.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -80,86 +82,130 @@ class SamBlock(GradientCheckpointingLayer):
     def __init__(self, config: SamConfig, window_size: int):
         super().__init__()
         width = config.hidden_size
-        self.window_size = window_size
         self.norm1 = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.attn = SamAttention(config, window_size or config.image_size // config.patch_size)
+        self.attn = SamAttention(config, window_size)
         self.norm2 = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.mlp = SamMlp(width, int(width * config.mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = self.norm1(x)
-        if self.window_size:
-            height, width = x.shape[1:3]
-            windows = split_windows(normed, self.window_size)
-            attended = join_windows(self.attn(windows), height, width)
-        else:
-            attended = self.attn(normed)
-        x = x + attended
+        x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
 
-def split_windows(x: Tensor, size: int) -> Tensor:
-    """(B, g, g, C) -> (B * windows, size, size, C), padded with zeros at the right and bottom.
-
-    The padding takes part in attention, without a mask, as published (`deepencoder.py:851`).
-    """
-    batch, height, width, channels = x.shape
-    x = F.pad(x, (0, 0, 0, -width % size, 0, -height % size))
-    rows, columns = x.shape[1] // size, x.shape[2] // size
-    x = x.view(batch, rows, size, columns, size, channels).transpose(2, 3)
-    return x.reshape(-1, size, size, channels)
-
-
-def join_windows(windows: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `split_windows`: (B * windows, size, size, C) -> (B, height, width, C)."""
-    size, channels = windows.shape[2:]
-    rows, columns = -(-height // size), -(-width // size)
-    x = windows.view(-1, rows, columns, size, size, channels).transpose(2, 3)
-    return x.reshape(-1, rows * size, columns * size, channels)[:, :height, :width]
-
-
 class SamAttention(nn.Module):
-    """(B, h, w, C) -> the same, over all h * w positions, with decomposed relative positions.
+    """(B, h, w, C) -> the same, within windows, with decomposed relative positions.
 
-    `grid` is the side for which the position tables were made; other sides interpolate them.
+    `window_size` 0 is one window over the whole view, whose position tables are made for
+    `config.image_size`; other sides interpolate them.
     """
 
-    def __init__(self, config: SamConfig, grid: int):
+    def __init__(self, config: SamConfig, window_size: int):
         super().__init__()
         width = config.hidden_size
+        self.window_size = window_size
         self.num_heads = config.num_attention_heads
         head_dim = width // self.num_heads
+        grid = window_size or config.image_size // config.patch_size
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.rel_pos_h = nn.Parameter(torch.empty(2 * grid - 1, head_dim))
         self.rel_pos_w = nn.Parameter(torch.empty(2 * grid - 1, head_dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, height, width, channels = x.shape
-        qkv = self.qkv(x).view(batch, height * width, 3, self.num_heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, h * w, d)
-        scale = q.shape[-1] ** -0.5
+        q, k, v = self.project(x)
+        if not self.window_size:
+            return self.proj(self.attend(q, k, v))
+        # Positions beyond the view take part as keys, without a mask, as published
+        # (`deepencoder.py:851`); there are no queries of theirs to answer.
+        _, no_key, no_value = self.project(x.new_zeros(1, 1, 1, x.shape[-1]))
+        size = self.window_size
+        k, v = fill_up(k, no_key, size), fill_up(v, no_value, size)
+        rows = []
+        for q_row, k_row, v_row in split_alike(q, k, v, dim=1, size=size):
+            row = []
+            for parts in split_alike(q_row, k_row, v_row, dim=2, size=size):
+                grid = parts[1].shape[1] // size, parts[1].shape[2] // size
+                attended = self.attend(*(to_windows(part, *grid) for part in parts))
+                row.append(from_windows(attended, *grid))
+            rows.append(torch.cat(row, dim=2))
+        return self.proj(torch.cat(rows, dim=1))
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, h, w, C) -> queries, keys, values, each (B, h, w, H, d)."""
+        return self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(3)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries of a window's first rows and columns (W, h', w', H, d) -> (W, h', w', C).
+
+        They look at the whole window, (W, h, w, H, d) keys and values.
+        """
+        q, k, v = (part.permute(0, 3, 1, 2, 4) for part in (q, k, v))  # each (W, H, h, w, d)
+        sides, width, scale = q.shape[2:4], v.shape[-1], q.shape[-1] ** -0.5
         # The position of key (r, c) adds q . R_h[r] + q . R_w[c] to its score. Written as wider
         # queries times wider keys it needs no (h * w, h * w) bias in memory, and has a gradient.
-        q = torch.cat([q, self.position_scores(q, height, width) / scale], dim=-1)
-        k = torch.cat([k, one_hot_positions(k, height, width)], dim=-1)
-        values = F.pad(v, (0, q.shape[-1] - v.shape[-1]))  # fused kernels want equal widths
-        out = F.scaled_dot_product_attention(q, k, values, scale=scale)[..., : v.shape[-1]]
-        return self.proj(out.transpose(1, 2).reshape(batch, height, width, channels))
+        scores = self.position_scores(q, *k.shape[2:4]) / scale
+        q = torch.cat([q, scores], dim=-1).flatten(2, 3)
+        k = torch.cat([k, one_hot_positions(k)], dim=-1).flatten(2, 3)
+        values = F.pad(v.flatten(2, 3), (0, q.shape[-1] - width))  # fused kernels want equal widths
+        out = F.scaled_dot_product_attention(q, k, values, scale=scale)[..., :width]
+        return out.transpose(1, 2).flatten(2).unflatten(1, sides)
 
-    def position_scores(self, q: Tensor, height: int, width: int) -> Tensor:
-        """(B, H, h * w, d) queries, not scaled -> (B, H, h * w, h + w): by key row, then column."""
-        q = q.unflatten(2, (height, width))  # (B, H, h, w, d)
-        by_row = torch.einsum("bnhwc,hkc->bnhwk", q, relative_table(self.rel_pos_h, height))
-        by_column = torch.einsum("bnhwc,wkc->bnhwk", q, relative_table(self.rel_pos_w, width))
-        return torch.cat([by_row, by_column], dim=-1).flatten(2, 3)
+    def position_scores(self, q: Tensor, key_rows: int, key_columns: int) -> Tensor:
+        """(W, H, h, w, d) queries, not scaled -> (W, H, h, w, rows + columns of the keys)."""
+        height, width = q.shape[2:4]
+        by_row = relative_table(self.rel_pos_h, key_rows)[:height]  # (h, rows, d)
+        by_column = relative_table(self.rel_pos_w, key_columns)[:width]  # (w, columns, d)
+        return torch.cat(
+            [
+                torch.einsum("bnhwc,hkc->bnhwk", q, by_row),
+                torch.einsum("bnhwc,wkc->bnhwk", q, by_column),
+            ],
+            dim=-1,
+        )
 
 
-def one_hot_positions(k: Tensor, height: int, width: int) -> Tensor:
-    """(B, H, h * w, d) keys -> (B, H, h * w, h + w), 1 at the row and at the column of each key."""
-    rows = torch.eye(height, dtype=k.dtype, device=k.device).repeat_interleave(width, dim=0)
-    columns = torch.eye(width, dtype=k.dtype, device=k.device).repeat(height, 1)
-    return torch.cat([rows, columns], dim=1).expand(*k.shape[:2], -1, -1)
+def fill_up(x: Tensor, nothing: Tensor, size: int) -> Tensor:
+    """(B, h, w, H, d) -> the same with h and w multiples of `size`; `nothing` (1, 1, 1, H, d)."""
+    missing = -x.shape[2] % size
+    x = torch.cat([x, nothing.expand(*x.shape[:2], missing, -1, -1)], dim=2)
+    missing = -x.shape[1] % size
+    return torch.cat([x, nothing.expand(len(x), missing, x.shape[2], -1, -1)], dim=1)
+
+
+def split_alike(*parts: Tensor, dim: int, size: int) -> Iterator[tuple[Tensor, ...]]:
+    """Cut queries, keys and values where the windows end that the view fills.
+
+    The last window may be filled in part; then the first of `parts`, the queries, have fewer
+    positions there than the others. Cut by `split`: its gradient is one `cat`.
+    """
+    length = parts[0].shape[dim]
+    whole = length - length % size
+    if whole in (0, length):
+        yield parts
+        return
+    yield from zip(
+        *(part.split([whole, part.shape[dim] - whole], dim) for part in parts), strict=True
+    )
+
+
+def to_windows(x: Tensor, rows: int, columns: int) -> Tensor:
+    """(B, rows * h, columns * w, H, d) -> (B * rows * columns, h, w, H, d)."""
+    grid = x.unflatten(2, (columns, -1)).unflatten(1, (rows, -1))
+    return grid.transpose(2, 3).flatten(0, 2)
+
+
+def from_windows(windows: Tensor, rows: int, columns: int) -> Tensor:
+    """(B * rows * columns, h, w, C) -> (B, rows * h, columns * w, C)."""
+    grid = windows.unflatten(0, (-1, rows, columns)).transpose(2, 3)
+    return grid.flatten(3, 4).flatten(1, 2)
+
+
+def one_hot_positions(k: Tensor) -> Tensor:
+    """(W, H, h, w, d) keys -> (W, H, h, w, h + w), 1 at the row and at the column of each key."""
+    height, width = k.shape[2:4]
+    rows = torch.eye(height, dtype=k.dtype, device=k.device)[:, None].expand(-1, width, -1)
+    columns = torch.eye(width, dtype=k.dtype, device=k.device).expand(height, -1, -1)
+    return torch.cat([rows, columns], dim=-1).expand(*k.shape[:4], -1)
 
 
 def relative_table(table: Tensor, size: int) -> Tensor:

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.annotations import Annotation
-from ..data.pages import load_page
+from ..data.augmentation import Augmentation, has_boxes
+from ..data.pages.loading import load_page
 from ..errors import UserError
 from ..model.labels import IGNORE
 from ..model.processing import DeepseekOcrProcessor
@@ -27,10 +28,24 @@ Batch = dict[str, Tensor]
 OpenPage = Callable[[str], Image.Image]
 
 VIEWS = ("pixel_values", "tile_values", "tile_grids")
+GLYPHS = "glyphs"
+"""What stands under each part of a drawn page's overview; only there where heads learn it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A row as it is learned: its pages (worn, if that is asked for), what is asked, the answer."""
+
+    pages: list[Image.Image]
+    prompt: str
+    answer: str
 
 
 class PageDataset(Dataset[Batch]):
     """Annotations -> the model's inputs of one row each, pictures opened and views cut.
+
+    With `augmentation` pages are worn, each in its own way in each epoch (`set_epoch`); where a row
+    holds boxes, nothing on its pages moves.
 
     Raises:
         UserError: a picture that cannot be opened, or an answer that cannot be encoded; it names
@@ -43,21 +58,54 @@ class PageDataset(Dataset[Batch]):
         processor: DeepseekOcrProcessor,
         data_root: Path | str,
         open_page: Callable[[Path, str], Image.Image] = load_page,
+        augmentation: Augmentation | None = None,
     ):
         self.annotations = list(annotations)
         self.processor = processor
+        self.augmentation, self.epoch = augmentation, 1
         self.open_page: OpenPage = partial(open_page, Path(data_root))
 
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def __getitem__(self, index: int) -> Batch:
+    def order(self, *, seed: int, epoch: int) -> Sequence[int]:
+        """Row numbers as that epoch takes them."""
+        return shuffled(len(self), seed=seed, epoch=epoch)
+
+    def name(self, index: int) -> str:
+        """How a row is called in messages."""
+        return row_name(self.annotations[index])
+
+    def set_epoch(self, epoch: int) -> None:
+        """From now on rows are read for that epoch, counted from 1."""
+        self.epoch = epoch
+
+    def sample(self, index: int) -> Sample:
+        """A row before its views are cut."""
         row = self.annotations[index]
         try:
             pages = [self.open_page(reference) for reference in row.images]
-            return dict(self.processor(images=pages, text=[row.prompt], answers=[row.text]))
         except ValueError as error:
             raise UserError(f"{row_name(row)}: {error}") from None
+        if self.augmentation is not None:
+            boxed = has_boxes(row.prompt, row.text)
+            pages = [
+                self.augmentation(page, epoch=self.epoch, row=index, picture=i, has_boxes=boxed)
+                for i, page in enumerate(pages)
+            ]
+        return Sample(pages=pages, prompt=row.prompt, answer=row.text)
+
+    def __getitem__(self, index: int) -> Batch:
+        sample = self.sample(index)
+        try:
+            return inputs_of(sample, self.processor)
+        except ValueError as error:
+            raise UserError(f"{self.name(index)}: {error}") from None
+
+
+def inputs_of(sample: Sample, processor: DeepseekOcrProcessor) -> Batch:
+    """The model's inputs of one row."""
+    return dict(processor(images=sample.pages, text=[sample.prompt], answers=[sample.answer]))
 
 
 class Collator:
@@ -79,7 +127,8 @@ class Collator:
             )
             for name, filler in self.fillers.items()
         }
-        return batch | {name: torch.cat([row[name] for row in rows]) for name in VIEWS}
+        views = [name for name in (*VIEWS, GLYPHS) if name in rows[0]]
+        return batch | {name: torch.cat([row[name] for row in rows]) for name in views}
 
 
 def num_learned(batch: Mapping[str, Tensor]) -> int:
@@ -138,7 +187,11 @@ class Steps:
     """
 
     def __init__(
-        self, dataset: PageDataset, collator: Collator, steps: Sequence[StepRows], num_workers: int
+        self,
+        dataset: Dataset[Batch],
+        collator: Collator,
+        steps: Sequence[StepRows],
+        num_workers: int,
     ):
         self.steps = steps
         self.loader: DataLoader = DataLoader(
@@ -167,7 +220,7 @@ class _RowBatches(Dataset):
     As a value: an exception that crosses processes comes out with the worker's traceback as text.
     """
 
-    def __init__(self, dataset: PageDataset, collator: Collator):
+    def __init__(self, dataset: Dataset[Batch], collator: Collator):
         self.dataset, self.collator = dataset, collator
 
     def __getitem__(self, rows: Sequence[int]) -> Batch | UserError:

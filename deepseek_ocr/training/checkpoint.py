@@ -28,9 +28,11 @@ from ..errors import UserError
 from ..files import make_readable, sync
 from ..model.loading import BASE_MODEL
 from ..model.processing import DeepseekOcrProcessor
+from .heads import GlyphHeads, TaughtWithGlyphs, without_heads
 
 STATE_FOLDER = "trainer_state"
 STATE, OPTIMIZER, RANDOM = "state.json", "optimizer.safetensors", "random.safetensors"
+HEADS = "glyph_heads.safetensors"
 LAST, BEST = "last", "best"
 MAX_SHARD_SIZE = "5GB"
 
@@ -84,12 +86,14 @@ def save_checkpoint(
     """
     temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=output_dir))
     try:
-        _save_model(temporary, model, run["base_model"])
+        _save_model(temporary, without_heads(model), run["base_model"])
         processor.save_pretrained(temporary)
         state = temporary / STATE_FOLDER
         state.mkdir()
         save_file(optimizer_tensors(model, optimizer), state / OPTIMIZER)
         save_file(random_states(), state / RANDOM)
+        if isinstance(model, TaughtWithGlyphs):
+            save_file(model.heads.state_dict(), state / HEADS)
         content = {"position": dataclasses.asdict(position), "run": run, "scaler": scaler or {}}
         (state / STATE).write_text(_json(content), encoding="utf-8")
         make_readable(temporary, *temporary.rglob("*"))
@@ -204,6 +208,34 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{file}: not the state of a training run; resume from another") from None
+
+
+def remove_old_steps(output_dir: Path, keep: int) -> None:
+    """Delete the checkpoints within epochs, but for the newest `keep` and those with a link."""
+    linked = {(output_dir / name).resolve().name for name in (LAST, BEST)}
+    steps = [c.path for c in find_checkpoints(output_dir) if c.path.name.startswith("step-")]
+    for path in steps[:-keep]:
+        if path.name not in linked:
+            shutil.rmtree(path)
+
+
+def has_heads(folder: Path) -> bool:
+    """Whether a model's folder is a checkpoint of a run that had heads naming glyphs."""
+    return (folder / STATE_FOLDER / HEADS).is_file()
+
+
+def load_heads(checkpoint: Path, heads: GlyphHeads) -> None:
+    """Put saved heads into `heads`; those of other sizes are none of this model's.
+
+    Raises:
+        UserError: there are none, or they do not fit.
+    """
+    try:
+        heads.load_state_dict(_read(checkpoint, HEADS))
+    except RuntimeError:
+        raise UserError(
+            f"{checkpoint / STATE_FOLDER / HEADS}: does not fit this model; start from another"
+        ) from None
 
 
 def remove_left_overs(output_dir: Path) -> None:

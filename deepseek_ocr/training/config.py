@@ -9,11 +9,14 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from ..data.augmentation import MAX_STRENGTH, Augmentation, parse_names
+from ..data.statistics.contact_sheet import MOST_CELLS
+from ..data.synthetic.stream import check_kinds
 from ..errors import UsageError
+from ..resolution import Mode
 from .lora import adapted_parts
 from .parts import expand_parts
 
-Mode = Literal["tiny", "small", "base", "large", "gundam", "gundam-m", "auto"]
 DEFAULT_PARTS = {"full": "all", "lora": "attention,dense,shared"}
 DEFAULT_LR = {"full": 2e-5, "lora": 2e-4}
 
@@ -26,6 +29,9 @@ _AT_LEAST = {
     "max_length": 1,
     "save_steps": 1,
     "eval_steps": 1,
+    "keep": 1,
+    "show_samples": 1,
+    "synth_size": 64,
     "seed": 0,
     "num_workers": 0,
     "weight_decay": 0,
@@ -33,18 +39,31 @@ _AT_LEAST = {
     "tile_size": 64,
     "max_tiles": 1,
 }
-MAX_SEED = 2**32 - 1
-"""The largest that NumPy's generator takes."""
+_AT_MOST = {
+    "seed": 2**32 - 1,  # the largest that NumPy's generator takes
+    "show_samples": MOST_CELLS,
+}
 # Where results go, and how fast they come: neither changes what is learned.
-_CHANGES_NOTHING = ("output_dir", "resume", "num_workers", "device", "save_steps", "eval_steps")
+_CHANGES_NOTHING = (
+    "output_dir",
+    "resume",
+    "num_workers",
+    "device",
+    "save_steps",
+    "eval_steps",
+    "keep",
+    "show_samples",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """What is trained on what, and how."""
 
-    data_root: Annotated[Path, "folder that the pictures of the train file are relative to"]
-    train_file: Annotated[Path, "train.json as written by data_utils.py"]
+    data_root: Annotated[
+        Path | None, "folder that the pictures of the train file are relative to"
+    ] = None
+    train_file: Annotated[Path | None, "train.json as written by data_utils.py"] = None
     model_path: Annotated[str, "model folder, Hub id or preset (nano, nano-untrained, ...)"]
     output_dir: Annotated[Path, "folder for checkpoints, curves and logs"]
     epochs: Annotated[int, "times that every row is seen"] = 3
@@ -77,8 +96,48 @@ class TrainConfig:
     base_size: Annotated[int | None, "side of the overview in pixels; default: the mode's"] = None
     max_tiles: Annotated[int | None, "most tiles of a page; default: the mode's"] = None
 
+    synth: Annotated[
+        str | None,
+        "kinds of pages to draw while training, in place of a train file: words,lines,letters,...; "
+        "--max_steps says how many",
+    ] = None
+    synth_size: Annotated[int, "longer side of a drawn page in pixels"] = 512
+    synth_characters: Annotated[
+        tuple[int, ...] | None,
+        "most characters of a drawn page; two numbers: of the first page, rising to the last's; "
+        "default: what fits",
+    ] = None
+    synth_variety: Annotated[
+        tuple[float, ...] | None,
+        "share of drawn pages in all fonts, sizes, inks and papers, the others in plain print; two "
+        "numbers: of the first page, rising to the last's; default: 1",
+    ] = None
+    synth_task: Annotated[
+        Literal["answers", "glyphs"],
+        "what is learned of drawn pages: to read them, or, the encoder alone, to name their glyphs",
+    ] = "answers"
+    synth_fonts: Annotated[str, "`bundled` (with matplotlib) or a folder of fonts"] = "bundled"
+    glyph_weight: Annotated[
+        tuple[float, ...] | None,
+        "of the loss of two heads that name the glyphs of drawn pages, and are not saved with the "
+        "model; two numbers: at the first step, changing to the last's; default: no heads",
+    ] = None
+
+    augment: Annotated[
+        str,
+        "wear of training pages: none, all, or a comma list of ink, paper, rotation, perspective, "
+        "contrast, blur, noise, jpeg; where a row holds boxes, nothing on its pages moves",
+    ] = "none"
+    augment_strength: Annotated[float, "of the wear; 1: a tired office scanner's"] = 1.0
+
     save_steps: Annotated[int | None, "also save after every so many steps"] = None
     eval_steps: Annotated[int | None, "also measure the validation loss every so many steps"] = None
+    keep: Annotated[
+        int | None, "of the checkpoints within an epoch, keep the newest so many; default: all"
+    ] = None
+    show_samples: Annotated[
+        int | None, "write the first so many pages, as the model will see them, to samples.png"
+    ] = None
     resume: Annotated[
         str, "auto: go on with the run in the output folder; none: only start; or a checkpoint"
     ] = "auto"
@@ -102,8 +161,12 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise UsageError(f"--{name} must be at least {least}, got {value}")
-        if self.seed > MAX_SEED:
-            raise UsageError(f"--seed must be at most {MAX_SEED}, got {self.seed}")
+        for name, most in _AT_MOST.items():
+            value = getattr(self, name)
+            if value is not None and value > most:
+                raise UsageError(f"--{name} must be at most {most}, got {value}")
+        self._check_pairs()
+        self._check_source()
         for name in ("lr", "max_grad_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -112,7 +175,14 @@ class TrainConfig:
             raise UsageError(f"--warmup_ratio must lie between 0 and 1, got {self.warmup_ratio}")
         if self.eval_steps is not None and self.val_file is None:
             raise UsageError("--eval_steps needs rows to measure; name them with --val_file")
-        _ = self.trained_parts  # an unknown part fails here
+        if not 0 < self.augment_strength <= MAX_STRENGTH:
+            raise UsageError(
+                f"--augment_strength must lie above 0, up to {MAX_STRENGTH:g}; got "
+                f"{self.augment_strength}"
+            )
+        if self.augment_strength != 1.0 and not parse_names(self.augment):
+            raise UsageError("--augment_strength wears nothing by itself; say what with --augment")
+        _ = self.trained_parts, self.augmentation  # an unknown name fails here
 
     def _check_types(self) -> None:
         """From Python any value may come: choices and numbers must be what the fields declare."""
@@ -121,11 +191,64 @@ class TrainConfig:
             if expected := _expected(value, hint):
                 raise UsageError(f"--{name}: expected {expected}, got {value!r}")
 
+    def _check_source(self) -> None:
+        """Rows of a file, or drawn pages."""
+        if self.synth is None:
+            needed = ("data_root", "train_file")
+            if missing := [f"--{name}" for name in needed if getattr(self, name) is None]:
+                raise UsageError(f"missing: {', '.join(missing)}; or draw pages with --synth")
+            if self.has_heads:
+                raise UsageError("glyphs are known of drawn pages only; name kinds with --synth")
+            return
+        if self.train_file is not None:
+            raise UsageError("--synth takes the place of --train_file; name one of them")
+        if self.val_file is not None and self.data_root is None:
+            raise UsageError("--val_file needs --data_root, the folder of its pictures")
+        if self.max_steps is None:
+            raise UsageError("--synth draws pages without end; say how many steps with --max_steps")
+        if self.tune != "full" and self.has_heads:
+            raise UsageError("glyphs teach the encoder itself; they need --tune full")
+        if max(self.synth_variety or (0,)) > 1:
+            raise UsageError("--synth_variety: expected shares from 0 to 1")
+        check_kinds(self.synth_kinds, self.synth_size)
+
+    def _check_pairs(self) -> None:
+        """What changes while training has one value, or its first and its last."""
+        for name in ("synth_characters", "synth_variety", "glyph_weight"):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            if len(values) not in (1, 2) or min(values) < 0 or not math.isfinite(max(values)):
+                found = " ".join(map(str, values))
+                raise UsageError(f"--{name}: expected one or two numbers from 0, got {found}")
+
     @property
     def trained_parts(self) -> tuple[str, ...]:
         """The parts that train, or get an adapter, in the order of the network."""
         text = DEFAULT_PARTS[self.tune] if self.parts is None else self.parts
         return adapted_parts(text) if self.tune == "lora" else expand_parts(text)
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether heads that name glyphs learn, too."""
+        return self.glyph_weight is not None or self.synth_task == "glyphs"
+
+    @property
+    def glyph_weights(self) -> tuple[float, float]:
+        """The weight of the heads' loss at the first step and at the last."""
+        values = self.glyph_weight or (0.0,)
+        return values[0], values[-1]
+
+    @property
+    def synth_kinds(self) -> tuple[str, ...]:
+        """The kinds of pages to draw, one by one."""
+        return tuple(name.strip() for name in (self.synth or "").split(","))
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """The wear of training pages, if any."""
+        names = parse_names(self.augment)
+        return Augmentation(names, self.augment_strength, self.seed) if names else None
 
     @property
     def peak_lr(self) -> float:
@@ -136,7 +259,8 @@ class TrainConfig:
         """Every setting as a JSON value, with what the defaults stand for."""
         values = dataclasses.asdict(self)
         values |= {"parts": ",".join(self.trained_parts), "lr": self.peak_lr}
-        return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+        values["augment"] = ",".join(parse_names(self.augment)) or "none"
+        return {k: _json_value(v) for k, v in values.items()}
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide what is learned, for telling one run from another.
@@ -145,6 +269,12 @@ class TrainConfig:
         """
         left_out = (*_CHANGES_NOTHING, "data_root", "train_file", "val_file", "model_path")
         return {k: v for k, v in self.to_json().items() if k not in left_out}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def _expected(value: Any, hint: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,14 @@ def find_start(config: TrainConfig, run: Mapping[str, Any]) -> Checkpoint | None
     return start
 
 
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+
+
 def _difference(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """What tells two runs apart, in words; empty if nothing does."""
     differences = []
     for name, value in wanted["settings"].items():
-        before = saved["settings"].get(name)
+        before = saved["settings"].get(name, _DEFAULTS.get(name))  # or older than the setting
         if before != value:
             differences.append(f"--{name} was {before}, now {value}")
     for name, value in wanted["sha256"].items():

@@ -19,14 +19,15 @@ from ..errors import EXIT_INTERNAL, UserError
 from ..model.processing import DeepseekOcrProcessor
 from ..progress import Progress
 from ..runlog import RunLog
-from .batches import Batch, Collator, PageDataset, StepRows, Steps, plan_steps, shuffled
-from .checkpoint import BEST, LAST, Position, link, save_checkpoint
+from .batches import Batch, Collator, PageDataset, StepRows, Steps, plan_steps
+from .checkpoint import BEST, LAST, Position, link, remove_old_steps, save_checkpoint
 from .config import TrainConfig
 from .curves import draw_curves
 from .devices import choose_num_workers
+from .drawn import DrawnPages
+from .heads import TaughtWithGlyphs
 from .interrupts import StopRequest
 from .optimizer import learning_rate, set_learning_rate
-from .rows import row_name
 from .step import NotFinite, Unreadable, read_together, totals, train_step, validation_loss
 
 BALANCE_LOSS_WEIGHT = 0.001
@@ -50,6 +51,7 @@ class Training:
     processor: DeepseekOcrProcessor
     rows: Sequence[Annotation]
     val_rows: Sequence[Annotation]
+    drawn: DrawnPages | None
     position: Position
     run: dict[str, Any]
     log: RunLog
@@ -58,11 +60,13 @@ class Training:
     def __post_init__(self) -> None:
         self.num_workers = choose_num_workers(self.accelerator.device, self.config.num_workers)
         self.collator = Collator(self.processor)
-        root = self.config.data_root
-        self.dataset = PageDataset(self.rows, self.processor, root)
+        root = self.config.data_root or Path()  # none where all pages are drawn
+        self.dataset = self.drawn or PageDataset(
+            self.rows, self.processor, root, augmentation=self.config.augmentation
+        )
         self.val_dataset = PageDataset(self.val_rows, self.processor, root)
         self.steps_per_epoch = len(self.plan(epoch=1))
-        planned = self.config.epochs * self.steps_per_epoch
+        planned = (1 if self.drawn else self.config.epochs) * self.steps_per_epoch
         self.num_steps = min(planned, self.config.max_steps or planned)
         self.saved_step = self.position.step
 
@@ -74,7 +78,7 @@ class Training:
     def plan(self, epoch: int) -> list[StepRows]:
         """The steps of an epoch on this process."""
         return plan_steps(
-            shuffled(len(self.rows), seed=self.config.seed, epoch=epoch),
+            self.dataset.order(seed=self.config.seed, epoch=epoch),
             batch_size=self.config.batch_size,
             grad_accum=self.config.grad_accum,
             num_processes=self.accelerator.num_processes,
@@ -121,6 +125,7 @@ class Training:
         left = self.plan(position.epoch)[position.step_in_epoch :]
         left = left[: self.num_steps - position.step]
         began = time.monotonic()
+        self.dataset.set_epoch(position.epoch)
         steps = Steps(self.dataset, self.collator, left, self.num_workers)
         for rows, batches in read_together(self.accelerator, steps):
             self._step(rows, batches, progress, began)
@@ -147,6 +152,7 @@ class Training:
             warmup_ratio=config.warmup_ratio,
         )
         set_learning_rate(self.optimizer, lr)
+        self._set_glyph_weight()
         with self._explained(rows, batches), self._balance_loss():
             result = train_step(
                 self.model,
@@ -171,9 +177,17 @@ class Training:
             num_learned=result.num_learned,
             tokens_per_s=tokens_per_s,
             samples_per_s=round(result.num_rows / seconds, 3),
+            **({} if result.glyph_loss is None else {"glyph_loss": result.glyph_loss}),
         )
         rate: dict[str, Any] = {"tokens/s": f"{tokens_per_s:.0f}"}
         progress.advance(loss=f"{result.loss:.4f}", lr=f"{lr:.2e}", **rate)
+
+    def _set_glyph_weight(self) -> None:
+        """Of this step: on a line from the first step's to the last's."""
+        own = self.accelerator.unwrap_model(self.model)
+        if isinstance(own, TaughtWithGlyphs):
+            first, last = self.config.glyph_weights
+            own.weight = first + (last - first) * self.position.step / max(self.num_steps - 1, 1)
 
     @contextlib.contextmanager
     def _balance_loss(self) -> Iterator[None]:
@@ -195,7 +209,7 @@ class Training:
             yield
         except NotFinite as error:
             found = rows.batches if error.batch is None else [rows.batches[error.batch]]
-            names = ", ".join(row_name(self.rows[i]) for batch in found for i in batch)
+            names = ", ".join(self.dataset.name(i) for batch in found for i in batch)
             raise TrainingError(
                 f"step {number}: {error} is not a finite number; rows: {names}\n"
                 "Look at these rows, lower --lr, or use --dtype float32"
@@ -279,6 +293,8 @@ class Training:
             scaler=None if scaler is None else scaler.state_dict(),
         )
         set_links(folder, name, self.position)
+        if self.config.keep is not None:
+            remove_old_steps(folder, self.config.keep)
         self.log.event("saved", step=self.position.step, path=path)
         draw_curves(folder)
 

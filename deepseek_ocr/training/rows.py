@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..data.annotations import Annotation
-from ..data.pages import load_page
+from ..data.pages.loading import load_page
 from ..errors import UserError
 from ..model.processing import IMAGE, DeepseekOcrProcessor
 from ..model.resolution import ViewSettings, num_image_tokens, tile_grid

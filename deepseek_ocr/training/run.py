@@ -16,34 +16,41 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from torch import nn
 
 from ..data.annotations import Annotation, read_annotations
 from ..errors import UsageError, UserError
 from ..files import make_output_dir, sha256_of
+from ..model.presets import PRESETS
 from ..progress import Progress
 from ..runlog import RunLog, versions
 from .checkpoint import (
     BEST,
     Checkpoint,
     Position,
+    has_heads,
+    load_heads,
     load_optimizer,
     load_random_states,
     remove_left_overs,
 )
 from .config import TrainConfig
 from .devices import accelerator_for, repeatable
+from .drawn import PROMPT, draw_pages
+from .heads import TaughtWithGlyphs, make_heads, without_heads
 from .identity import describe_run, find_start
 from .loop import Training, set_links
 from .optimizer import make_optimizer
 from .parts import count_by_part, parts_table
 from .rows import check_lengths, common_prompt
+from .sample_sheet import write_samples
 from .step import reach_a_parameter
 from .trainable import load_trainable, with_view_settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """The rows of a run and the SHA-256 of the files they come from."""
+    """The rows of a run and the SHA-256 of their files; no rows where pages are drawn."""
 
     rows: Sequence[Annotation]
     val_rows: Sequence[Annotation]
@@ -75,8 +82,10 @@ def train(config: TrainConfig, *, quiet: bool = False) -> Path:
 
 def read_samples(config: TrainConfig) -> Samples:
     """The rows of the train file and the validation file, all checked."""
-    rows = read_annotations(config.train_file, config.data_root)
-    val_rows = read_annotations(config.val_file, config.data_root) if config.val_file else []
+    rows, val_rows = (
+        read_annotations(file, config.data_root) if file and config.data_root else []
+        for file in (config.train_file, config.val_file)
+    )
     files = {"train_file": config.train_file, "val_file": config.val_file}
     sha256 = {name: sha256_of(path) if path else None for name, path in files.items()}
     return Samples(rows=rows, val_rows=val_rows, sha256=sha256)
@@ -94,10 +103,18 @@ def prepare(
     set_seed(config.seed)
     model, processor = load_trainable(config, accelerator, checkpoint)
     processor = with_view_settings(processor, config)
-    processor.prompt = common_prompt(samples.rows)
     max_length = choose_max_length(config, model.config.text_config.max_position_embeddings)
-    check_lengths(samples.rows, processor, config.data_root, max_length)
-    check_lengths(samples.val_rows, processor, config.data_root, max_length)
+    drawn = None
+    if config.synth is None:
+        processor.prompt = common_prompt(samples.rows)
+    else:
+        processor.prompt = PROMPT
+        drawn = draw_pages(config, processor, max_length, accelerator.num_processes)
+    for rows in (samples.rows, samples.val_rows):
+        if config.data_root is not None:
+            check_lengths(rows, processor, config.data_root, max_length)
+    if config.has_heads:
+        model = with_heads(model, config, checkpoint)
     optimizer = make_optimizer(
         model.to(accelerator.device), lr=config.peak_lr, weight_decay=config.weight_decay
     )
@@ -116,11 +133,28 @@ def prepare(
         processor=processor,
         rows=samples.rows,
         val_rows=samples.val_rows,
+        drawn=drawn,
         position=checkpoint.position if checkpoint else Position(),
         run=run,
         log=RunLog(config.output_dir, "train"),
         quiet=quiet,
     )
+
+
+def with_heads(
+    model: nn.Module, config: TrainConfig, checkpoint: Checkpoint | None
+) -> TaughtWithGlyphs:
+    """The model with heads that name glyphs: the checkpoint's, or those of the run before.
+
+    Where neither has any, they are new.
+    """
+    heads = make_heads(model)
+    before = Path(config.model_path)
+    if checkpoint is not None:
+        load_heads(checkpoint.path, heads)
+    elif config.model_path not in PRESETS and has_heads(before):
+        load_heads(before, heads)
+    return TaughtWithGlyphs(model, heads, glyphs_only=config.synth_task == "glyphs")
 
 
 def choose_max_length(config: TrainConfig, positions: int) -> int:
@@ -144,6 +178,7 @@ def _run_logged(training: Training, samples: Samples, checkpoint: Checkpoint | N
             set_links(config.output_dir, checkpoint.path.name, training.position)
         _log_start(training, samples)
         try:
+            _show_samples(training)
             training.finish()
         except KeyboardInterrupt:
             log.event("interrupted", step=training.position.step, of=training.num_steps)
@@ -152,6 +187,16 @@ def _run_logged(training: Training, samples: Samples, checkpoint: Checkpoint | N
             log.event("error", type=type(error).__name__, reason=str(error))
             raise
         log.metrics("end", step=training.position.step, best_loss=training.position.best_loss)
+
+
+def _show_samples(training: Training) -> None:
+    config = training.config
+    if config.show_samples is None:
+        return
+    num_rows = config.show_samples
+    path = write_samples(config.output_dir, training.dataset, num_rows=num_rows, seed=config.seed)
+    training.log.event("samples", path=path)
+    Progress(0, "steps", "train", quiet=training.quiet).message(f"samples: {path}")
 
 
 _locks: set[int] = set()
@@ -204,12 +249,12 @@ def _log_start(training: Training, samples: Samples) -> None:
         num_processes=accelerator.num_processes,
         sha256=samples.sha256,
         base_model=training.run["base_model"],
-        num_rows=len(samples.rows),
+        num_rows=len(training.dataset),  # type: ignore[arg-type]
         num_val_rows=len(samples.val_rows),
         steps=training.num_steps,
         from_step=training.position.step,
     )
-    counts = count_by_part(accelerator.unwrap_model(training.model))
+    counts = count_by_part(without_heads(accelerator.unwrap_model(training.model)))
     trained, frozen = ({part: pair[i] for part, pair in counts.items()} for i in (0, 1))
     training.log.event("parts", trained=trained, frozen=frozen)
     say = Progress(0, "steps", "train", quiet=training.quiet).message

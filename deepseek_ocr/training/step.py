@@ -36,9 +36,13 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """Of one step over all processes: mean loss a learned token, gradient norm, counts."""
+    """Of one step over all processes: mean loss a learned token, gradient norm, counts.
+
+    `loss` is without the heads'; `glyph_loss` is theirs a learned token, None where there are none.
+    """
 
     loss: float
+    glyph_loss: float | None
     grad_norm: float
     num_learned: int
     num_positions: int
@@ -77,7 +81,8 @@ def train_step(
     """
     counts = [sum(map(num_learned, batches)), *_sizes(batches)]
     learned, positions, rows = totals(accelerator, counts)
-    losses = []
+    own = accelerator.unwrap_model(model)
+    losses, glyph_losses = [], []
     for number, batch in enumerate(batches, start=1):
         last = number == len(batches)
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
@@ -86,6 +91,9 @@ def train_step(
                 # the processes' gradients are averaged, and should be added
                 accelerator.backward(loss * accelerator.num_processes)
         losses.append(loss.detach())
+        if (glyph_loss := getattr(own, "glyph_loss", None)) is not None:
+            losses[-1] = losses[-1] - own.weight * glyph_loss
+            glyph_losses.append(glyph_loss)
     _check_losses(losses)
     norm = accelerator.clip_grad_norm_(model.parameters(), max_norm)
     if accelerator.scaler is None and not math.isfinite(norm):  # a scaler skips such steps
@@ -96,6 +104,9 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     return StepResult(
         loss=float(accelerator.reduce(torch.stack(losses).sum())),
+        glyph_loss=(
+            float(accelerator.reduce(torch.stack(glyph_losses).sum())) if glyph_losses else None
+        ),
         grad_norm=float(norm),
         num_learned=learned,
         num_positions=positions,

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from deepseek_ocr.data.pages import load_page
+from deepseek_ocr.data.pages.loading import load_page
 from deepseek_ocr.errors import PageError
 from deepseek_ocr.evaluation.loading import PageLoader, reason_of
 

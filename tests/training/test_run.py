@@ -13,7 +13,15 @@ import torch
 
 from deepseek_ocr.errors import UsageError, UserError
 from deepseek_ocr.model.loading import load_model
-from deepseek_ocr.training import TrainConfig, TrainingError, checkpoint, curves, loop, train
+from deepseek_ocr.training import (
+    TrainConfig,
+    TrainingError,
+    batches,
+    checkpoint,
+    curves,
+    loop,
+    train,
+)
 from deepseek_ocr.training.batches import Collator, PageDataset, shuffled
 from deepseek_ocr.training.checkpoint import read_checkpoint
 from deepseek_ocr.training.curves import read_curve
@@ -453,7 +461,7 @@ def test_a_picture_that_breaks_ends_the_run_with_what_was_learned(
     train(whole, quiet=True)
     name = f"{shuffled(5, seed=42, epoch=2)[1]}.png"
     content = (pages / name).read_bytes()
-    original = loop.shuffled
+    original = batches.shuffled
 
     def breaking(*args, epoch, **kwargs):
         if epoch == 2:  # the pages of the first epoch have been read
@@ -461,7 +469,7 @@ def test_a_picture_that_breaks_ends_the_run_with_what_was_learned(
         return original(*args, epoch=epoch, **kwargs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "shuffled", breaking)
+        patched.setattr(batches, "shuffled", breaking)
         with pytest.raises(TrainingError) as caught:
             train(stopped, quiet=True)
     assert caught.value.exit_code == 1

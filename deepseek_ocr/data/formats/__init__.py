@@ -25,6 +25,7 @@ from ..annotations import Annotation
 from ..folder import DatasetFolder
 from ..problems import Problem
 from ._detection import Detection
+from ._published_sides import sides_read_together
 
 
 class Reader(Protocol):
@@ -68,8 +69,10 @@ def choose_reader(folder: DatasetFolder, name: str = "auto") -> tuple[Reader, st
                 f"{folder.root}: no file ends in {' or '.join(suffixes)}, as --format {name} "
                 "expects; leave --format out to have the shape found"
             )
-        return known[name], "as --format says"
+        reason = "as --format says"
+        return known[name], reason + sides_read_together(folder, known[name].SUFFIXES)
     found = [(reader.detect(folder), reader) for reader in known.values()]
+    folder.beginnings.clear()
     detected = [(detection, reader) for detection, reader in found if detection is not None]
     if not detected:
         raise UserError(
@@ -78,4 +81,4 @@ def choose_reader(folder: DatasetFolder, name: str = "auto") -> tuple[Reader, st
             f"format with --format ({', '.join(known)}){folder.not_read()}"
         )
     detection, reader = max(detected, key=lambda pair: (pair[0].score, pair[1].NAME))
-    return reader, detection.reason
+    return reader, detection.reason + sides_read_together(folder, reader.SUFFIXES)

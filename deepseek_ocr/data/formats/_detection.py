@@ -14,3 +14,8 @@ class Detection:
 
     score: float
     reason: str
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,25 +1,45 @@
-"""One JSON object of a user's dataset, with the usual names of its keys -> an annotation.
+"""One row of a user's dataset, with the usual names of its keys -> an annotation.
 
 `train.json` itself is read strictly (`data.annotations`); here other keys are welcome. Their plain
-values become attributes of the sample, for `--stratify_by`.
+values become attributes of the sample, for `--stratify_by`. A shape of row with other rules gives
+its own `find_truth` and `find_regions`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-import posixpath
+import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from ...errors import PageError
-from ..annotations import Annotation, Region, regions_from
+from ..annotations import Annotation, BoxFrame, Region, regions_from
 from ..folder import DatasetFolder
-from ..json_rows import Row
-from ..pages import split_reference
+from ..json_files.rows import Row
+from ..json_files.strict import json_type
+from ..pages.embedded import PICTURE_KEYS, embedded_pictures, named_file
+from ..pages.references import parse_reference
 from ..problems import Problem
-from ..strict_json import json_type
+from ..truth.structures import Block
+from ._kept import KEPT_KEY, fields_kept_in
+from ._row_pictures import (
+    BAD_PATH,
+    WITHOUT_PICTURE,
+    held_names_of,
+    pictures_of,
+    reference_of,
+)
+from ._turns import (
+    SYSTEM_KEYS,
+    TURN_KEYS,
+    question_and_answer,
+    system_prompt,
+    turns_of,
+    with_system,
+)
+from ._unusable import Unusable
 
 TEXT_KEYS = (
     "text",
@@ -35,214 +55,266 @@ TEXT_KEYS = (
     "target",
     "label",
     "caption",
+    "latex",
+    "formula",
 )
-IMAGE_KEYS = (
-    "images",
-    "image",
-    "image_path",
-    "img",
-    "img_path",
-    "file_name",
-    "filename",
-    "picture",
-    "path",
-)
+IMAGE_KEYS = PICTURE_KEYS
 PROMPT_KEYS = ("prompt", "question", "query", "instruction")
 GROUP_KEYS = ("group", "document", "document_id", "doc_id")
 LANG_KEYS = ("lang", "language")
-NO_ATTRIBUTES = frozenset(("id", *TEXT_KEYS, *IMAGE_KEYS, *PROMPT_KEYS))
-TURN_KEYS = ("conversations", "messages", "conversation")
-ASKING = frozenset({"human", "user"})
-ANSWERING = frozenset({"gpt", "assistant", "model", "chatgpt"})
+NO_ATTRIBUTES = frozenset(("id", *TEXT_KEYS, *PICTURE_KEYS, *PROMPT_KEYS, *TURN_KEYS, KEPT_KEY))
+USUAL_KEYS = frozenset(
+    (
+        *("id", "regions", "image_info", *TEXT_KEYS, *PICTURE_KEYS, *PROMPT_KEYS),
+        *(*TURN_KEYS, *SYSTEM_KEYS, *GROUP_KEYS, *LANG_KEYS),
+    )
+)
+"""Keys that may be written in capitals too."""
+LONGEST_ATTRIBUTE = 200  # characters
 
 
-class _Unusable(ValueError):
-    """Why a value of a row cannot be used, with the kind of problem it is."""
+class Truth(NamedTuple):
+    """What a row asks (None: nothing of its own) and the true answer, as text and as blocks."""
 
-    def __init__(self, kind: str, reason: str):
-        super().__init__(reason)
-        self.kind = kind
+    prompt: str | None
+    text: str
+    structure: tuple[Block, ...] = ()
+
+
+class Boxes(NamedTuple):
+    """The regions of a row, and the frame of their boxes."""
+
+    regions: tuple[Region, ...] = ()
+    frame: BoxFrame = "pixels"
+
+
+FindTruth = Callable[[Mapping[str, Any]], Truth]
+FindRegions = Callable[[Mapping[str, Any]], Boxes]
+FindPictures = Callable[[Row, str, DatasetFolder], "tuple[str, ...] | None"]
+
+
+class _Keys(NamedTuple):
+    """Which keys of a row mean what, in the order in which they are asked."""
+
+    text: tuple[str, ...]
+    prompt: tuple[str, ...]
+    group: tuple[str, ...]
+    lang: tuple[str, ...]
+    system: tuple[str, ...]
+    attributes: tuple[str, ...]
+    has_turns: bool
+
+
+@functools.lru_cache(maxsize=1024)
+def _meaning(keys: tuple[str, ...]) -> _Keys:
+    """Rows of one file mostly have the same keys, so that this is rarely worked out."""
+    present = frozenset(keys)
+
+    def of(known: Sequence[str]) -> tuple[str, ...]:
+        return tuple(key for key in known if key in present)
+
+    return _Keys(
+        text=of(TEXT_KEYS),
+        prompt=of(PROMPT_KEYS),
+        group=of(GROUP_KEYS),
+        lang=of(LANG_KEYS),
+        system=of(SYSTEM_KEYS),
+        attributes=tuple(key for key in keys if key not in NO_ATTRIBUTES),
+        has_turns=not present.isdisjoint(TURN_KEYS),
+    )
+
+
+def usual_truth(value: Mapping[str, Any]) -> Truth:
+    """The text and the prompt under their usual keys, or a conversation where there is no text."""
+    keys = _meaning(tuple(value))
+    if keys.has_turns and all(value[key] is None for key in keys.text):
+        turns = turns_of(value)
+        if turns is not None:
+            return Truth(*question_and_answer(value, turns))
+    return Truth(usual_prompt(value), _text(value, keys.text))
+
+
+def usual_prompt(value: Mapping[str, Any]) -> str | None:
+    """The prompt under its usual keys, behind what the system says; None without one."""
+    keys = _meaning(tuple(value))
+    prompt = _plain(value, keys.prompt) if keys.prompt else None
+    if prompt and keys.system:
+        return with_system([system_prompt(value)], prompt)
+    return prompt
+
+
+def turns_truth(value: Mapping[str, Any]) -> Truth:
+    """The question and the answer of a conversation."""
+    truth = Truth(*question_and_answer(value, turns_of(value)))
+    text = value.get("text")
+    if isinstance(text, str) and text != truth.text:
+        reason = "'text' and the answer of the conversation differ; keep one of them"
+        raise Unusable("ambiguous annotation", reason)
+    return truth
+
+
+def usual_regions(value: Mapping[str, Any]) -> Boxes:
+    """The list under `regions`."""
+    rows = value.get("regions")
+    if not rows:
+        return Boxes()
+    try:
+        named = [_usual_keys(row) for row in rows] if isinstance(rows, list) else rows
+        regions = regions_from(named)
+        for region in regions if KEPT_KEY not in value else ():  # this project wrote those
+            _check_pixels(region.box)
+        return Boxes(regions)
+    except (ValueError, TypeError) as error:
+        raise Unusable("region", str(error)) from None
+
+
+def _check_pixels(box: Sequence[float]) -> None:
+    """Raises ValueError for a box within the first pixel of its page, which shows nothing."""
+    if any(box) and all(0 <= side <= 1 for side in box):
+        shown = ", ".join(f"{side:g}" for side in box)
+        reason = f"the box [{shown}] looks like shares of the page's sides; expected pixels"
+        raise ValueError(f"{reason}: multiply by width and height")
+
+
+def usual_pictures(row: Row, file: str, folder: DatasetFolder) -> tuple[str, ...]:
+    """The pictures of a row that must have a key for them (`[]`: text only)."""
+    found = pictures_of(row, file, folder)
+    if found is None and not _meaning(tuple(row.value)).has_turns:
+        reason = (
+            f"no picture is named; expected a key 'image' or 'images' ({', '.join(PICTURE_KEYS)}), "
+            f"found {_keys_shown(row.value)}"
+        )
+        raise Unusable(WITHOUT_PICTURE, reason)
+    return found or ()
+
+
+def pictures_if_any(row: Row, file: str, folder: DatasetFolder) -> tuple[str, ...]:
+    """The pictures of a row that may as well be text only."""
+    return pictures_of(row, file, folder) or ()
 
 
 def annotation_of(
-    row: Row, file: str, folder: DatasetFolder, pictures: Sequence[str] | None = None
-) -> Iterator[Annotation | Problem]:
+    row: Row,
+    file: str,
+    folder: DatasetFolder,
+    pictures: Sequence[str] | None = None,
+    *,
+    find_truth: FindTruth = usual_truth,
+    find_regions: FindRegions = usual_regions,
+    find_pictures: FindPictures = usual_pictures,
+) -> Iterable[Annotation | Problem]:
     """The sample in one row of `file`, or every problem of it.
 
     `pictures` are those that belong to the row by their name; without them the row names its own.
     """
-    source = f"{file}:{row.place}"
-    problems: list[Problem] = []
-
-    def value(find: Any, *arguments: Any) -> Any:
-        try:
-            return find(row.value, *arguments)
-        except _Unusable as error:
-            problems.append(Problem(kind=error.kind, source=source, reason=str(error)))
-            return None
-
-    images = value(_images, file, folder, pictures)
-    asked, text = value(_question_and_answer) or (None, "")
-    regions = value(_regions)
-    identity = value(_plain, ("id",))
-    group, lang = value(_plain, GROUP_KEYS), value(_plain, LANG_KEYS)
-    if problems:
-        yield from problems
-        return
-    yield Annotation(
-        id=identity or "",
-        images=images,
-        prompt=asked or "",
-        text=text,
-        regions=regions,
-        group=group,
-        lang=lang,
-        source=source,
-        attributes=_attributes(row.value),
-    )
-
-
-def image_paths(row: Mapping[str, Any]) -> list[str] | None:
-    """The pictures that a row names, as written; None where it names none in a known way."""
-    key = next((key for key in IMAGE_KEYS if row.get(key) is not None), None)
-    if key is None:
-        return None
-    found = row[key] if isinstance(row[key], list) else [row[key]]
-    return found if all(isinstance(image, str) for image in found) else None
-
-
-def _images(
-    row: Mapping[str, Any], file: str, folder: DatasetFolder, pictures: Sequence[str] | None
-) -> tuple[str, ...]:
-    named = image_paths(row)
-    _check_one_list(row)
-    if named is None:
+    value = row.value
+    try:
         if pictures is not None:
-            return tuple(pictures)
-        reason = (
-            f"no picture is named; expected a key 'image' or 'images' ({', '.join(IMAGE_KEYS)})"
+            images = _own_pictures(row, file, folder, pictures)
+        else:
+            images = find_pictures(row, file, folder) or ()
+        truth = find_truth(value)
+        boxes = find_regions(value)
+        keys = _meaning(tuple(value))
+        found = Annotation(
+            id=_plain(value, ("id",)) or "",
+            images=images,
+            prompt=truth.prompt or "",
+            text=truth.text,
+            regions=boxes.regions,
+            group=_plain(value, keys.group) if keys.group else None,
+            lang=_plain(value, keys.lang) if keys.lang else None,
+            source=f"{file}:{row.place}",
+            attributes=plain_values(value, keys.attributes) if keys.attributes else {},
+            structure=truth.structure,
+            box_frame=boxes.frame,
+            held_names=held_names_of(row, images, file),
         )
-        raise _Unusable("annotation without picture", reason)
-    if pictures is not None and not row.get("images"):
-        for image in named:
-            _check_note(image, file, folder, pictures)
-        return tuple(pictures)
-    return tuple(_reference(image, file, folder) for image in named)
+        return (
+            dataclasses.replace(found, **fields_kept_in(value)) if KEPT_KEY in value else found,
+        )
+    except Unusable:
+        finders: list[Callable[[], Any]] = [
+            lambda: (
+                _own_pictures(row, file, folder, pictures)
+                if pictures is not None
+                else find_pictures(row, file, folder)
+            ),
+            lambda: find_truth(value),
+            lambda: find_regions(value),
+            *(lambda k=keys: _plain(value, k) for keys in (("id",), GROUP_KEYS, LANG_KEYS)),
+            lambda: fields_kept_in(value),
+        ]
+        return list(_problems(finders, f"{file}:{row.place}"))
 
 
-def _check_one_list(row: Mapping[str, Any]) -> None:
-    """Both `image` and `images` may be there, if nothing of them would be lost."""
-    if row.get("image") is None or row.get("images") is None:
-        return
-    one, several = (v if isinstance(v, list) else [v] for v in (row["image"], row["images"]))
-    if any(image not in several for image in one):
-        reason = "'image' and 'images' name different pictures; keep 'images'"
-        raise _Unusable("ambiguous annotation", reason)
+def _problems(finders: Iterable[Callable[[], Any]], source: str) -> Iterator[Problem]:
+    """Whatever is wrong with a row, all of it."""
+    for find in finders:
+        try:
+            find()
+        except Unusable as error:
+            yield Problem(kind=error.kind, source=source, reason=str(error))
+
+
+def _own_pictures(
+    row: Row, file: str, folder: DatasetFolder, pictures: Sequence[str]
+) -> tuple[str, ...]:
+    """Those of the row's name, unless it lists others itself under `images`."""
+    if row.value.get("images"):
+        return pictures_of(row, file, folder) or ()
+    for picture in embedded_pictures(row.value):
+        if name := named_file(picture):
+            _check_note(name, file, folder, pictures)
+    return tuple(pictures)
 
 
 def _check_note(written: str, file: str, folder: DatasetFolder, pictures: Sequence[str]) -> None:
     """A sidecar's note of its picture's name: an old path will do, another picture will not."""
-    if re.split(r"[/\\]", written)[-1] in {PurePosixPath(picture).name for picture in pictures}:
+    files = [parse_reference(picture).path for picture in pictures]
+    if re.split(r"[/\\]", written)[-1] in {PurePosixPath(path).name for path in files}:
         return
     try:
-        reference = _reference(written, file, folder)
-    except _Unusable as error:
-        if error.kind == "bad path":
+        reference = reference_of(written, file, folder)
+    except Unusable as error:
+        if error.kind == BAD_PATH:
             raise
         return  # the name of the scan that the picture was made from, perhaps
-    reason = f"names {reference}, but lies beside {pictures[0]}; name the right one under 'images'"
-    raise _Unusable("ambiguous annotation", reason)
+    reason = f"names {reference}, but lies beside {files[0]}; name the right one under 'images'"
+    raise Unusable("ambiguous annotation", reason)
 
 
-def _reference(written: str, file: str, folder: DatasetFolder) -> str:
-    """A path as a row writes it -> relative to the root: from the row's own folder, or the root."""
-    beside = posixpath.normpath(posixpath.join(posixpath.dirname(file), written))
-    climbs = ".." in written.split("/") and not written.startswith("/")
-    reference = beside if climbs and not beside.startswith("..") else written
-    try:
-        path, _ = split_reference(reference)
-    except PageError as error:
-        raise _Unusable("bad path", str(error)) from None
-    part = reference[len(path) :]
-    plain = PurePosixPath(path)
-    from_file = [] if climbs else [str(PurePosixPath(file).parent / plain)]
-    for candidate in (*from_file, str(plain)):
-        if candidate in folder.names or folder.path(candidate).exists():
-            return candidate + part
-    advice = "write / in place of \\" if "\\" in written else "add it or remove the row"
-    reason = f"the picture {written} does not exist below the data root; {advice}"
-    raise _Unusable("annotation without picture", reason)
-
-
-def _question_and_answer(row: Mapping[str, Any]) -> tuple[str | None, str]:
-    turns = next((row[key] for key in TURN_KEYS if row.get(key) is not None), None)
-    if turns is not None and not any(row.get(key) is not None for key in TEXT_KEYS):
-        return _one_turn(turns)
-    return _plain(row, PROMPT_KEYS), _text(row)
-
-
-def _text(row: Mapping[str, Any]) -> str:
-    keys = [key for key in TEXT_KEYS if row.get(key) is not None]
+def _text(value: Mapping[str, Any], known: Sequence[str]) -> str:
+    keys = [key for key in known if value[key] is not None]
+    if keys and keys[0] == "text":
+        keys = ["text"]
     if not keys:
-        empty = next((key for key in TEXT_KEYS if key in row), None)
-        if empty:
-            raise _Unusable("no text", f"{empty!r} is null; expected a string")
-        reason = (
-            f"no key 'text'; {_advice(row)} (docs/data_format.md lists the names that are known)"
-        )
-        raise _Unusable("no text", reason)
-    for key in ["text"] if "text" in keys else keys:
-        if not isinstance(row[key], str):
-            raise _Unusable("no text", f"{key!r} is {json_type(row[key])}; expected a string")
-    if "text" in keys:
-        return row["text"]
-    if len({row[key] for key in keys}) > 1:
+        raise Unusable("no text", _no_text(value, known))
+    for key in keys:
+        if not isinstance(value[key], str):
+            raise Unusable("no text", f"{key!r} is {json_type(value[key])}; expected a string")
+    if len(keys) > 1 and len({value[key] for key in keys}) > 1:
         reason = f"{' and '.join(map(repr, keys))} differ; call the one to learn 'text'"
-        raise _Unusable("no text", reason)
-    return row[keys[0]]
+        raise Unusable("no text", reason)
+    return value[keys[0]]
 
 
-def _advice(row: Mapping[str, Any]) -> str:
-    for key in row:
+def _no_text(value: Mapping[str, Any], known: Sequence[str]) -> str:
+    if known:
+        return f"{known[0]!r} is null; expected a string"
+    return f"no key 'text'; {_advice(value)} (docs/data_format.md lists the names that are known)"
+
+
+def _advice(value: Mapping[str, Any]) -> str:
+    for key in value:
         near = difflib.get_close_matches(key.lower(), TEXT_KEYS, 1)
         if near and key not in NO_ATTRIBUTES:
             return f"did you mean {near[0]!r} where {key!r} stands?"
-    return f"found {', '.join(list(row)[:8]) or 'none'}"
+    return f"found {_keys_shown(value)}"
 
 
-def _one_turn(turns: Any) -> tuple[str | None, str]:
-    """A conversation of one question and one answer; later turns are refused."""
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise _Unusable("conversation", "a conversation: expected a list of objects")
-    said: list[tuple[str, str]] = []
-    for turn in turns:
-        role = str(turn.get("from", turn.get("role", ""))).lower()
-        content = turn.get("value", turn.get("content"))
-        if not isinstance(content, str):
-            raise _Unusable(
-                "conversation", "a turn of a conversation: expected its text as a string"
-            )
-        said.append((role, content))
-    roles = [role for role, _ in said]
-    if sum(role in ANSWERING for role in roles) > 1 or sum(role in ASKING for role in roles) > 1:
-        reason = (
-            "a conversation's later turns are not supported; expected one question and one answer"
-        )
-        raise _Unusable("conversation", reason)
-    if len(said) != 2 or roles[0] not in ASKING or roles[1] not in ANSWERING:
-        found = ", ".join(roles) or "no turns"
-        reason = (
-            f"a conversation of {found}; expected a turn of the user, then one of the assistant"
-        )
-        raise _Unusable("conversation", reason)
-    return said[0][1], said[1][1]
-
-
-def _regions(row: Mapping[str, Any]) -> tuple[Region, ...]:
-    try:
-        return regions_from([_usual_keys(region) for region in row.get("regions") or []])
-    except (ValueError, TypeError) as error:
-        raise _Unusable("region", str(error)) from None
+def _keys_shown(value: Mapping[str, Any]) -> str:
+    return ", ".join(list(value)[:8]) or "none"
 
 
 def _usual_keys(region: Any) -> Any:
@@ -251,21 +323,27 @@ def _usual_keys(region: Any) -> Any:
     return region
 
 
-def _plain(row: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+def _plain(value: Mapping[str, Any], keys: Sequence[str]) -> str | None:
     """The value under the first of `keys` that is there, as a string."""
     for key in keys:
-        value = row.get(key)
-        if value is None:
+        found = value.get(key)
+        if isinstance(found, str):
+            return found
+        if found is None:
             continue
-        if isinstance(value, bool | list | dict):
-            raise _Unusable("bad value", f"{key!r} is {json_type(value)}; expected a string")
-        return str(value)
+        if isinstance(found, bool | list | dict | bytes):
+            raise Unusable("bad value", f"{key!r} is {json_type(found)}; expected a string")
+        return str(found)
     return None
 
 
-def _attributes(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        key: str(value)
-        for key, value in row.items()
-        if key not in NO_ATTRIBUTES and isinstance(value, str | int) and len(str(value)) <= 200
-    }
+def plain_values(value: Mapping[str, Any], keys: Iterable[str] | None = None) -> dict[str, str]:
+    """The strings and numbers under `keys` (all, if not given) that are short enough to sort by."""
+    found = {}
+    for key in value if keys is None else keys:
+        member = value[key]
+        if isinstance(member, str | int):
+            text = str(member)
+            if len(text) <= LONGEST_ATTRIBUTE:
+                found[key] = text
+    return found

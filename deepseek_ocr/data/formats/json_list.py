@@ -4,48 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 from ..annotations import Annotation
 from ..folder import DatasetFolder
-from ..json_rows import Row, first_character, read_array, read_lines
+from ..json_files.allowance import Allowance
+from ..json_files.rows import Row, read_lines
 from ..problems import Problem
+from ._containers import ARRAYS, list_files
 from ._detection import Detection
-from ._lists import LOOKED_AT, detect_lists, read_lists
-from ._rows import image_paths
+from ._first_rows import FILE_BYTES, LOOKED_AT, first_rows
+from ._generic import convert, detect_usual_rows, names_pictures
+from ._lists import read_rows
 
 NAME = "json"
-SUFFIXES = (".json",)
+SUFFIXES = ARRAYS
 
 
 def detect(folder: DatasetFolder) -> Detection | None:
-    arrays = _arrays(folder)
-    if not arrays and (lines := _objects_on_lines(folder)):  # chosen if nothing else is found,
-        reason = f"{lines} holds objects"  # so that reading it says what is expected
-        return Detection(score=0.005, reason=reason)
-    return detect_lists(folder, arrays, read_array)
+    if not list_files(folder, SUFFIXES) and (lines := _objects_on_lines(folder)):
+        reason = f"{lines} holds objects"  # chosen if nothing else is found,
+        return Detection(score=0.005, reason=reason)  # so that reading it says what is expected
+    return detect_usual_rows(folder, SUFFIXES)
 
 
 def read(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
     """All arrays in the folder, in the order of their names."""
-    return read_lists(folder, _arrays(folder) or folder.with_suffix(".json"), read_array)
-
-
-def _arrays(folder: DatasetFolder) -> list[str]:
-    return [file for file in folder.with_suffix(".json") if _may_hold_an_array(folder.path(file))]
+    files = list_files(folder, SUFFIXES) or folder.with_suffix(*SUFFIXES)
+    return read_rows(folder, convert, files=files)
 
 
 def _objects_on_lines(folder: DatasetFolder) -> str | None:
     """The first file that is JSONL but for its name."""
     for file in folder.with_suffix(*SUFFIXES)[:LOOKED_AT]:
-        rows = list(islice(read_lines(folder.path(file), file), 2))
-        if rows and all(isinstance(row, Row) and image_paths(row.value) for row in rows):
+        rows = first_rows(folder, file)
+        if not isinstance(rows[0], Row):
+            allowance = Allowance(FILE_BYTES)
+            rows = list(islice(read_lines(folder.path(file), file, allowance=allowance), 2))
+        if rows and all(isinstance(row, Row) and names_pictures(row.value) for row in rows):
             return file
     return None
-
-
-def _may_hold_an_array(path: Path) -> bool:
-    try:
-        return first_character(path) == "["
-    except OSError:  # reading it will tell the reason
-        return True

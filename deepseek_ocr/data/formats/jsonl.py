@@ -6,19 +6,20 @@ from collections.abc import Iterator
 
 from ..annotations import Annotation
 from ..folder import DatasetFolder
-from ..json_rows import read_lines
 from ..problems import Problem
+from ._containers import LINES
 from ._detection import Detection
-from ._lists import detect_lists, read_lists
+from ._generic import convert, detect_usual_rows
+from ._lists import read_rows
 
 NAME = "jsonl"
-SUFFIXES = (".jsonl", ".ndjson")
+SUFFIXES = LINES
 
 
 def detect(folder: DatasetFolder) -> Detection | None:
-    return detect_lists(folder, folder.with_suffix(*SUFFIXES), read_lines)
+    return detect_usual_rows(folder, SUFFIXES)
 
 
 def read(folder: DatasetFolder) -> Iterator[Annotation | Problem]:
     """All such files in the folder, in the order of their names."""
-    return read_lists(folder, folder.with_suffix(*SUFFIXES), read_lines)
+    return read_rows(folder, convert, suffixes=SUFFIXES)

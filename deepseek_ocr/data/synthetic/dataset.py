@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from ...files import make_output_dir, replacing, write_atomic
 from .fonts import BUNDLED, load_fonts
 from .kinds import KINDS
 from .pages import DEFAULT_SIZE, SyntheticPage, draw_page
+from .stream import check_kinds
 
 LARGEST_SIZE = 10_000  # pixels a side
 MANIFEST_NAME = ".synth.json"  # hidden, so that nobody takes it for an annotation
@@ -45,16 +45,9 @@ class SynthConfig:
         for name, least in (("count", 1), ("pages_per_document", 1), ("max_characters", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for kind in self.kinds:
-            if kind not in KINDS:
-                near = difflib.get_close_matches(kind, KINDS, 1)
-                advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(KINDS)}"
-                raise UsageError(f"kind: unknown kind {kind!r}; {advice}")
-            smallest = KINDS[kind].smallest_size
-            if self.size > LARGEST_SIZE:
-                raise UsageError(f"--size must be at most {LARGEST_SIZE}, got {self.size}")
-            if self.size < smallest:
-                raise UsageError(f"size: {kind} need at least {smallest} pixels, got {self.size}")
+        if self.size > LARGEST_SIZE:
+            raise UsageError(f"--size must be at most {LARGEST_SIZE}, got {self.size}")
+        check_kinds(self.kinds, self.size)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -139,6 +139,11 @@ class FontLibrary:
         self.monospaced = tuple(f for f in self.families if f.monospaced) or self.families
         self.proportional = tuple(f for f in self.families if not f.monospaced) or self.families
 
+    @functools.cached_property
+    def plainest(self) -> FontLibrary:
+        """One face alone: the regular one of the first family."""
+        return FontLibrary([self.proportional[0].face()])
+
     def sha256(self) -> dict[str, str]:
         """SHA-256 of each font file, by its name; they decide the bytes of a page."""
         faces = (face for family in self.families for face in family.faces)

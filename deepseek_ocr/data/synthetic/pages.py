@@ -60,10 +60,12 @@ def lay_out_page(
     size: int = DEFAULT_SIZE,
     max_characters: int | None = None,
     fonts: FontLibrary | None = None,
+    plain: bool = False,
 ) -> Layout:
     """Text and places of page number `page` of document number `index`, without pixels.
 
     `size` is the longer side of a full page in pixels; small kinds (`lines`, `receipts`) take less.
+    `plain` pages are black, in type of one size.
 
     Raises:
         UsageError: a kind that does not exist, or cannot be drawn so small.
@@ -80,6 +82,7 @@ def lay_out_page(
         size=size,
         page=page,
         max_characters=max_characters,
+        plain=plain,
     )
     return KINDS[kind].lay_out(request)
 
@@ -93,16 +96,25 @@ def draw_page(
     size: int = DEFAULT_SIZE,
     max_characters: int | None = None,
     fonts: FontLibrary | None = None,
+    plain: bool = False,
     noise: bool = True,
 ) -> SyntheticPage:
     """Page number `page` of document number `index`, drawn; arguments as for `lay_out_page`.
 
-    The same arguments give the same pixels; `noise=False` leaves out paper and scanner.
+    The same arguments give the same pixels; `noise=False` leaves out paper and scanner, as `plain`
+    does.
     """
     layout = lay_out_page(
-        seed, index, kind, page=page, size=size, max_characters=max_characters, fonts=fonts
+        seed,
+        index,
+        kind,
+        page=page,
+        size=size,
+        max_characters=max_characters,
+        fonts=fonts,
+        plain=plain,
     )
-    if not noise:
+    if plain or not noise:
         return SyntheticPage(paint(layout), kind, layout)
     paper = stream(seed, index, kind, "paper").choice(PAPERS)
     image = scan(paint(layout, paper), stream(seed, index, kind, "scan", page))

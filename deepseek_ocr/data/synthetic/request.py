@@ -10,8 +10,9 @@ from .fonts import FontLibrary
 from .layout import Colour, Layout
 from .sheet import SMALLEST_PX, Sheet, Style
 
+BLACK: Colour = (0, 0, 0)
 INKS: tuple[Colour, ...] = (
-    (0, 0, 0),
+    BLACK,
     (20, 20, 20),
     (35, 35, 40),
     (55, 50, 50),
@@ -34,7 +35,8 @@ class PageRequest:
 
     `document_rng` gives the same numbers for every page of the document (its style, its sender),
     `rng` those of this page. `size` is the longer side of a full page in pixels, `page` counts
-    from 1, `max_characters` is about how much text the page should hold.
+    from 1, `max_characters` is about how much text the page should hold. A `plain` page is black,
+    and its type of the middle size.
     """
 
     document_rng: random.Random
@@ -43,6 +45,7 @@ class PageRequest:
     size: int
     page: int = 1
     max_characters: int | None = None
+    plain: bool = False
 
     def style(
         self,
@@ -55,6 +58,8 @@ class PageRequest:
         rng = self.document_rng
         families = self.fonts.monospaced if monospaced else self.fonts.proportional
         ink = rng.choice(INKS)
+        if self.plain:
+            ink, body = BLACK, middle_of(*body)
         return Style(
             family=rng.choice(families),
             body_px=max(SMALLEST_PX, round(self.size * rng.uniform(*body))),
@@ -73,6 +78,12 @@ class PageRequest:
             round(self.size * height),
             max_characters=self.max_characters,
         )
+
+
+def middle_of(low: float, high: float) -> tuple[float, float]:
+    """The middle tenth of a range."""
+    middle, spread = (low + high) / 2, (high - low) / 20
+    return middle - spread, middle + spread
 
 
 @dataclass(frozen=True)

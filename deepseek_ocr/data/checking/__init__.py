@@ -1,0 +1,1 @@
+"""A dataset read whole: its usable samples, and every problem of every row."""

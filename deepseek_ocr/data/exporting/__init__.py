@@ -1,0 +1,1 @@
+"""Annotations in the shapes that other tools for training read."""

@@ -1,0 +1,1 @@
+"""Every file of pictures opened once, in processes that may crash: hash, pages, sizes, faults."""

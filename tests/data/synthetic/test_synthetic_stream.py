@@ -1,0 +1,93 @@
+"""The stream of drawn pages that training learns from."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepseek_ocr.data.synthetic.kinds.words import some_text
+from deepseek_ocr.data.synthetic.pages import lay_out_page
+from deepseek_ocr.data.synthetic.seeds import stream
+from deepseek_ocr.data.synthetic.stream import PageStream
+from deepseek_ocr.errors import UsageError
+
+
+def make(**changes):
+    settings = {"seed": 3, "num_pages": 50, "kinds": ("words", "lines"), "size": 128}
+    return PageStream(**settings | changes)
+
+
+def test_a_page_depends_on_settings_and_number_alone():
+    forward = [make().page(n) for n in range(6)]
+    backward = [make().page(n) for n in reversed(range(6))][::-1]
+    assert [p.text for p in forward] == [p.text for p in backward]
+    assert all(a.image.tobytes() == b.image.tobytes() for a, b in zip(forward, backward, strict=1))
+
+
+def test_another_seed_draws_other_pages():
+    texts = [[make(seed=seed).page(n).text for n in range(5)] for seed in (1, 2)]
+    assert not set(texts[0]) & set(texts[1])
+
+
+def test_all_kinds_come():
+    assert {make().page(n).kind for n in range(20)} == {"words", "lines"}
+
+
+def test_the_limit_of_characters_moves_from_the_first_page_to_the_last():
+    pages = make(characters=(4, 102))
+    limits = [pages.most_characters(n) for n in range(50)]
+    assert (limits[0], limits[-1]) == (4, 102)
+    assert limits == sorted(limits)
+
+
+def test_without_a_limit_pages_hold_what_fits():
+    assert make().most_characters(7) == 0
+    assert max(len(make(kinds=("words",)).page(n).text) for n in range(30)) > 60
+
+
+def test_plain_pages_are_black_on_white_in_one_face_and_hardly_differ_in_size():
+    pages = [make(kinds=("words",), variety=(0.0, 0.0)).page(n) for n in range(12)]
+    runs = [run for page in pages for line in page.layout.lines for run in line.runs]
+    assert len({run.type.face for run in runs}) == 1
+    assert {run.type.ink for run in runs} == {(0, 0, 0)}
+    assert max(run.type.size_px for run in runs) - min(run.type.size_px for run in runs) <= 2
+    assert {page.image.getpixel((0, 0)) for page in pages} == {(255, 255, 255)}
+
+
+def test_the_share_of_varied_pages_moves_from_the_first_to_the_last():
+    stream_of_pages = make(kinds=("words",), num_pages=120, variety=(0.0, 1.0))
+
+    def plain(number):
+        return stream_of_pages.page(number).layout.lines[0].runs[0].type.ink == (0, 0, 0)
+
+    early, late = (sum(map(plain, numbers)) for numbers in (range(30), range(90, 120)))
+    assert early >= 24 and late <= 15
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"kinds": ("word",)}, "unknown kind 'word'; did you mean words"),
+        ({"kinds": ("words", "letters")}, "letters need at least 360 pixels, got 128"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_at_once(changes, message):
+    with pytest.raises(UsageError, match=message):
+        make(**changes)
+
+
+@given(seed=st.integers(0, 10**6), size=st.integers(64, 300), most=st.integers(1, 300))
+def test_words_lie_within_their_square_picture_and_limit(seed, size, most):
+    layout = lay_out_page(seed, 0, "words", size=size, max_characters=most)
+    assert layout.width == layout.height == size
+    assert len(layout.lines) >= 1 and layout.text
+    assert sum(len(line.text) for line in layout.lines) <= most + len(layout.lines)
+    for line in layout.lines:
+        left, _, right, _ = line.box
+        assert left >= -2 and right <= size + 2  # italics lean over their width
+
+
+@given(seed=st.integers(0, 10**6), most=st.integers(1, 60))
+def test_a_text_is_no_longer_than_it_may_be(seed, most):
+    assert len(some_text(stream(seed), most)) <= most
