@@ -22,7 +22,12 @@ from deepseek_ocr.model.processing import make_tokenizer
 
 VOCABULARY = 1024
 NUM_TEXTS = 20_000
+KINDS = ("lines", "letters", "receipts", "tables", "invoices", "lists", "book")
 MAX_TOKEN_CHARACTERS = 8
+
+# Of each channel, about the mean and the deviation of printed pages: where white paper is near 0,
+# the first letters are learned from a third of the pictures that the published 0.5 and 0.5 take.
+PAPER, INK = (0.9, 0.9, 0.9), (0.25, 0.25, 0.25)
 
 # content, special, normalized: as in the published tokenizer.json, in the order of their ids
 SPECIAL_TOKENS = [
@@ -69,7 +74,7 @@ SPLITS = [
 
 def training_texts() -> Iterator[str]:
     """Drawn texts as they are, and every third in capitals, as many receipts are printed."""
-    for index, text in enumerate(sample_texts(seed=0, count=NUM_TEXTS)):
+    for index, text in enumerate(sample_texts(seed=0, count=NUM_TEXTS, kinds=KINDS)):
         yield text.upper() if index % 3 == 0 else text
 
 
@@ -93,7 +98,8 @@ def main() -> None:
     folder = Path(NANO_FOLDER)
     shutil.rmtree(folder, ignore_errors=True)
     processor = DeepseekOcrProcessor(
-        DeepseekOcrImageProcessor(mode="tiny"), make_tokenizer(tokenizer)
+        DeepseekOcrImageProcessor(mode="tiny", image_mean=PAPER, image_std=INK),
+        make_tokenizer(tokenizer),
     )
     processor.save_pretrained(folder)
     nano_config(image_token_id=processor.image_id).save_pretrained(folder)

@@ -1,0 +1,46 @@
+"""The recipe of `nano`: its stages are settings that `train.py` takes, run one after the other."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepseek_ocr.cli.options import parse_options
+from deepseek_ocr.training import TrainConfig
+
+RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "nano"
+STAGES = sorted(path.name for path in RECIPE.glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def train_stages():
+    spec = importlib.util.spec_from_file_location("train_stages", RECIPE / "train_stages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_all_that_a_run_needs(name):
+    given = ["--config", str(RECIPE / name), "--model_path", "nano-untrained", "--output_dir", "o"]
+    config = parse_options(TrainConfig, given, prog="train.py", description="")
+    assert config.synth and config.max_steps
+
+
+def test_each_stage_starts_from_the_one_before(train_stages):
+    found = list(train_stages.stages(Path("runs")))
+    assert [settings.name for settings, _, _ in found] == STAGES
+    starts, folders = [model for _, model, _ in found], [folder for _, _, folder in found]
+    assert starts == ["nano-untrained", *(str(folder / "last") for folder in folders[:-1])]
+
+
+def test_a_stage_that_fails_ends_the_recipe_with_its_code(train_stages, monkeypatch):
+    commands, codes = [], iter([0, 4])
+    monkeypatch.setattr(subprocess, "call", lambda command: commands.append(command) or next(codes))
+    monkeypatch.setattr(sys, "argv", ["train_stages.py", "--runs", "r", "--num_workers", "1"])
+    assert train_stages.main() == 4
+    assert len(commands) == 2 and commands[1][-2:] == ["--num_workers", "1"]
