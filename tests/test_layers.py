@@ -22,7 +22,7 @@ ALLOWED = {  # folder -> the folders that it may import
     "data": set(),
     "metrics": set(),
     "inference": {"model", "data"},
-    "training": {"model", "data"},
+    "training": {"model", "data", "metrics", "inference"},
     "evaluation": {"inference", "metrics", "data", "model"},
     "cli": {"model", "data", "metrics", "inference", "training", "evaluation"},
 }

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .config_parts import TextConfig
+from .experts import Experts
 from .rotary import attention_scale, rotate_halves, rotate_pairs
 
 
@@ -227,64 +228,6 @@ class Router(nn.Module):
             kept.scatter_(-1, ranks.topk(self.num_chosen_groups, dim=-1).indices, True)
             scores = groups.masked_fill(~kept.unsqueeze(-1), float("-inf")).flatten(-2)
         return scores.topk(self.num_chosen, dim=-1, sorted=False).indices
-
-
-class Experts(nn.Module):
-    """(T, D) tokens, (T, k) experts and weights -> (T, D), the weighted sum, added in float32.
-
-    Gate and up projections of all experts are one tensor (E, 2 * hidden, D), down projections one
-    (E, D, hidden), so that a layer can be one grouped product.
-    """
-
-    def __init__(self, config: TextConfig):
-        super().__init__()
-        experts, width, hidden = (
-            config.n_routed_experts,
-            config.hidden_size,
-            config.moe_intermediate_size,
-        )
-        self.gate_up_proj = nn.Parameter(torch.empty(experts, 2 * hidden, width))
-        self.down_proj = nn.Parameter(torch.empty(experts, width, hidden))
-        self.register_load_state_dict_pre_hook(stack_published_experts)
-
-    def forward(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-        by_expert = chosen.flatten().argsort(stable=True)  # (T * k), expert by expert
-        counts = torch.bincount(chosen.flatten(), minlength=len(self.down_proj)).tolist()
-        rows = x[by_expert // chosen.shape[1]].split(counts)
-        # unbind, not indexing: its backward is one stack instead of E full-size zero tensors
-        stacked = zip(rows, self.gate_up_proj.unbind(), self.down_proj.unbind(), strict=True)
-        outputs = [gated_mlp(row, gate_up, down) for row, gate_up, down in stacked if len(row)]
-        answers = torch.cat(outputs)[by_expert.argsort()].unflatten(0, chosen.shape)  # (T, k, D)
-        return (answers.float() * weights.unsqueeze(-1)).sum(1).to(x.dtype)
-
-
-def stack_published_experts(
-    module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: Any
-) -> None:
-    """Published names, one tensor an expert, into the stacked ones, for `load_state_dict`.
-
-    `from_pretrained` has its own way; this is for who loads a saved file himself, such as
-    `transformers.Trainer` when it resumes.
-    """
-    experts = range(len(module.down_proj))  # type: ignore[arg-type]
-
-    def stacked(projection: str) -> Tensor | None:
-        names = [f"{prefix}{e}.{projection}.weight" for e in experts]
-        if not all(name in state_dict for name in names):
-            return None
-        return torch.stack([state_dict.pop(name) for name in names])
-
-    gate, up, down = (stacked(name) for name in ("gate_proj", "up_proj", "down_proj"))
-    if gate is not None and up is not None:
-        state_dict[f"{prefix}gate_up_proj"] = torch.cat([gate, up], dim=1)
-    if down is not None:
-        state_dict[f"{prefix}down_proj"] = down
-
-
-def gated_mlp(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
-    """SwiGLU of one expert: (n, D), (2 * hidden, D), (D, hidden) -> (n, D)."""
-    gate, up = F.linear(x, gate_up).chunk(2, dim=-1)
-    return F.linear(F.silu(gate) * up, down)
 
 
 def load_balance(scores: Tensor, chosen: Tensor, mask: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from transformers.core_model_loading import Concatenate, MergeModulelist, Weight
 from ..files import make_readable
 from .clip import ClipEmbeddings
 from .configuration import DeepseekOcrConfig
-from .language import Experts, RmsNorm, Router
+from .experts import Experts
+from .language import RmsNorm, Router
 from .sam import ChannelNorm, SamAttention, SamEncoder
 
 # On disk the published names, one tensor an expert and projection; in memory one a layer.

@@ -17,14 +17,24 @@ from ..resolution import Mode
 from .lora import adapted_parts
 from .parts import expand_parts
 
-DEFAULT_PARTS = {"full": "all", "lora": "attention,dense,shared"}
-DEFAULT_LR = {"full": 2e-5, "lora": 2e-4}
+ADAPTERS = ("lora", "dora", "qlora")
+DEFAULT_PARTS = {"full": "all", **dict.fromkeys(ADAPTERS, "attention,dense,shared")}
+DEFAULT_LR = {"full": 2e-5, **dict.fromkeys(ADAPTERS, 2e-4)}
+TRACKERS = ("tensorboard", "wandb", "mlflow")
+RECOMPUTED = ("sam", "clip", "decoder")
+"""What `--gradient_checkpointing` can name."""
 
 _AT_LEAST = {
     "epochs": 1,
     "batch_size": 1,
     "grad_accum": 1,
     "lora_rank": 1,
+    "lora_alpha": 1,
+    "max_tokens_per_batch": 1,
+    "eval_samples": 0,
+    "eval_max_new_tokens": 1,
+    "patience": 1,
+    "balance_loss_weight": 0,
     "max_steps": 1,
     "max_length": 1,
     "save_steps": 1,
@@ -43,6 +53,7 @@ _AT_MOST = {
     "seed": 2**32 - 1,  # the largest that NumPy's generator takes
     "show_samples": MOST_CELLS,
 }
+_PATHS = ("data_root", "train_file", "output_dir", "val_file", "guard_file", "feature_cache")
 # Where results go, and how fast they come: neither changes what is learned.
 _CHANGES_NOTHING = (
     "output_dir",
@@ -53,6 +64,11 @@ _CHANGES_NOTHING = (
     "eval_steps",
     "keep",
     "show_samples",
+    "eval_samples",
+    "eval_max_new_tokens",
+    "track",
+    "try_largest",
+    "dry_run",
 )
 
 
@@ -70,26 +86,78 @@ class TrainConfig:
     batch_size: Annotated[int, "rows a forward pass (and device)"] = 2
     val_file: Annotated[Path | None, "rows for the validation loss, which chooses `best`"] = None
 
-    tune: Annotated[Literal["full", "lora"], "train the weights, or an adapter beside them"] = (
-        "full"
-    )
+    tune: Annotated[
+        Literal["full", "lora", "dora", "qlora"],
+        "train the weights, or an adapter beside them; qlora: over frozen weights of 4 bits",
+    ] = "full"
     parts: Annotated[
         str | None,
         "comma list of sam, compressor, clip, projector, separators, attention, dense, shared, "
         "experts, router, embeddings, head, or the sets vision, decoder, all; "
-        "default: all, with lora attention,dense,shared",
+        "default: all, with an adapter attention,dense,shared",
     ] = None
-    lora_rank: Annotated[int, "rank of the adapter's matrices; its alpha is twice that"] = 16
+    lora_rank: Annotated[int, "rank of the adapter's matrices"] = 16
+    lora_alpha: Annotated[int | None, "scale of the adapter, over its rank; default: twice it"] = (
+        None
+    )
+    lora_dropout: Annotated[float, "share of the adapter's inputs that are left out"] = 0.0
 
-    lr: Annotated[float | None, "peak learning rate; default: 2e-5, with lora 2e-4"] = None
-    weight_decay: Annotated[float, "of AdamW; norms, biases and vectors are exempt"] = 0.01
+    lr: Annotated[float | None, "peak learning rate; default: 2e-5, with an adapter 2e-4"] = None
+    part_lr: Annotated[
+        tuple[str, ...] | None, "peak learning rates of parts or sets: sam=1e-5 projector=1e-4"
+    ] = None
+    weight_decay: Annotated[float, "norms, biases and vectors are exempt"] = 0.01
+    part_weight_decay: Annotated[
+        tuple[str, ...] | None, "weight decay of parts or sets: embeddings=0 experts=0.1"
+    ] = None
+    optimizer: Annotated[
+        Literal["adamw", "adamw8bit", "adafactor"],
+        "adamw8bit: bitsandbytes, on CUDA; adafactor: torch's",
+    ] = "adamw"
+    lr_schedule: Annotated[
+        Literal["cosine", "linear", "constant", "wsd"],
+        "of the learning rate after warm-up; wsd: constant, then down at the end",
+    ] = "cosine"
     warmup_ratio: Annotated[float, "share of the steps in which the learning rate rises"] = 0.03
+    decay_ratio: Annotated[float, "share of the steps in which wsd falls"] = 0.1
+    ema: Annotated[
+        float | None,
+        "keep a running average of what trains with this decay, such as 0.999; it is what is "
+        "validated and saved",
+    ] = None
+    label_smoothing: Annotated[float, "share of each token's weight that goes to all tokens"] = 0.0
+    balance_loss_weight: Annotated[
+        float | None, "of the experts' balance loss; default: 0.001 where the router trains"
+    ] = None
     grad_accum: Annotated[int, "batches a step; their gradients add up to one large batch's"] = 1
     max_grad_norm: Annotated[float, "longer gradients are shortened to this norm"] = 1.0
     max_steps: Annotated[int | None, "end after so many steps, if the epochs do not before"] = None
     max_length: Annotated[
         int | None, "most positions of a row; a longer one is an error; default: the model's"
     ] = None
+    max_tokens_per_batch: Annotated[
+        int | None,
+        "in place of --batch_size: rows of alike length and tiles, as many as fit into so many "
+        "positions, padding included",
+    ] = None
+    packing: Annotated[
+        bool,
+        "lay short rows end to end, unseen by each other, up to --max_tokens_per_batch positions "
+        "(default then: the longest row's)",
+    ] = False
+    feature_cache: Annotated[
+        Path | None,
+        "folder that keeps what the frozen vision side gives for each page, computed once",
+    ] = None
+    gradient_checkpointing: Annotated[
+        str,
+        "compute again what is not kept for the backward pass, in: none, all, or a comma list of "
+        "sam, clip, decoder",
+    ] = "none"
+    compile: Annotated[bool, "torch.compile the layers: minutes at the start, faster after"] = False
+    fsdp: Annotated[bool, "started by torchrun: share weights and optimizer among processes"] = (
+        False
+    )
 
     mode: Annotated[Mode | None, "resolution of the views; default: the model's"] = None
     tile_size: Annotated[int | None, "side of a tile in pixels; default: the mode's"] = None
@@ -131,7 +199,29 @@ class TrainConfig:
     augment_strength: Annotated[float, "of the wear; 1: a tired office scanner's"] = 1.0
 
     save_steps: Annotated[int | None, "also save after every so many steps"] = None
-    eval_steps: Annotated[int | None, "also measure the validation loss every so many steps"] = None
+    eval_steps: Annotated[int | None, "also validate every so many steps"] = None
+    eval_samples: Annotated[
+        int, "validation rows that are read, for CER and the like; always the same; 0: none"
+    ] = 16
+    eval_max_new_tokens: Annotated[
+        int | None, "most tokens of an answer then; default: what the longest truth needs, and half"
+    ] = None
+    best_metric: Annotated[
+        Literal["loss", "cer", "wer", "edit_similarity"], "of validation, which chooses `best`"
+    ] = "loss"
+    patience: Annotated[
+        int | None, "end after so many validations that were no better than the best"
+    ] = None
+    guard_file: Annotated[
+        Path | None, "rows of another kind, measured beside --val_file: is anything forgotten?"
+    ] = None
+    track: Annotated[
+        str, "also write figures for: none, or a comma list of tensorboard, wandb, mlflow"
+    ] = "none"
+    try_largest: Annotated[bool, "try the largest batch before the first step"] = True
+    dry_run: Annotated[bool, "one step of everything, and what memory it takes; writes nothing"] = (
+        False
+    )
     keep: Annotated[
         int | None, "of the checkpoints within an epoch, keep the newest so many; default: all"
     ] = None
@@ -153,7 +243,7 @@ class TrainConfig:
     ] = None
 
     def __post_init__(self):
-        for name in ("data_root", "train_file", "output_dir", "val_file"):  # from Python: str, too
+        for name in _PATHS:  # from Python: str, too
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(value))
         self._check_types()
@@ -171,10 +261,13 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"--{name} must be above 0, got {value}")
-        if not 0 <= self.warmup_ratio <= 1:
-            raise UsageError(f"--warmup_ratio must lie between 0 and 1, got {self.warmup_ratio}")
-        if self.eval_steps is not None and self.val_file is None:
-            raise UsageError("--eval_steps needs rows to measure; name them with --val_file")
+        for name in ("warmup_ratio", "decay_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"--{name} must lie between 0 and 1, got {getattr(self, name)}")
+        for name in ("lora_dropout", "label_smoothing", "ema"):
+            if not 0 <= (getattr(self, name) or 0) < 1:
+                raise UsageError(f"--{name} must lie from 0 to below 1, got {getattr(self, name)}")
+        self._check_validation()
         if not 0 < self.augment_strength <= MAX_STRENGTH:
             raise UsageError(
                 f"--augment_strength must lie above 0, up to {MAX_STRENGTH:g}; got "
@@ -182,7 +275,8 @@ class TrainConfig:
             )
         if self.augment_strength != 1.0 and not parse_names(self.augment):
             raise UsageError("--augment_strength wears nothing by itself; say what with --augment")
-        _ = self.trained_parts, self.augmentation  # an unknown name fails here
+        # an unknown name fails here
+        _ = self.trained_parts, self.augmentation, self.trackers, self.recomputed
 
     def _check_types(self) -> None:
         """From Python any value may come: choices and numbers must be what the fields declare."""
@@ -190,6 +284,17 @@ class TrainConfig:
             value = getattr(self, name)
             if expected := _expected(value, hint):
                 raise UsageError(f"--{name}: expected {expected}, got {value!r}")
+
+    def _check_validation(self) -> None:
+        """What is measured needs rows, and what chooses needs what is measured."""
+        if self.val_file is None:
+            for name in ("eval_steps", "patience"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"--{name} needs rows to measure; name them with --val_file")
+            if self.best_metric != "loss":
+                raise UsageError("--best_metric needs rows to read; name them with --val_file")
+        if self.best_metric != "loss" and not self.eval_samples:
+            raise UsageError(f"--best_metric {self.best_metric} needs --eval_samples above 0")
 
     def _check_source(self) -> None:
         """Rows of a file, or drawn pages."""
@@ -202,8 +307,9 @@ class TrainConfig:
             return
         if self.train_file is not None:
             raise UsageError("--synth takes the place of --train_file; name one of them")
-        if self.val_file is not None and self.data_root is None:
-            raise UsageError("--val_file needs --data_root, the folder of its pictures")
+        for name in ("val_file", "guard_file"):
+            if getattr(self, name) is not None and self.data_root is None:
+                raise UsageError(f"--{name} needs --data_root, the folder of its pictures")
         if self.max_steps is None:
             raise UsageError("--synth draws pages without end; say how many steps with --max_steps")
         if self.tune != "full" and self.has_heads:
@@ -226,7 +332,17 @@ class TrainConfig:
     def trained_parts(self) -> tuple[str, ...]:
         """The parts that train, or get an adapter, in the order of the network."""
         text = DEFAULT_PARTS[self.tune] if self.parts is None else self.parts
-        return adapted_parts(text) if self.tune == "lora" else expand_parts(text)
+        return adapted_parts(text) if self.tune in ADAPTERS else expand_parts(text)
+
+    @property
+    def recomputed(self) -> tuple[str, ...]:
+        """The stacks whose activations are computed again in the backward pass."""
+        return _names("gradient_checkpointing", self.gradient_checkpointing, RECOMPUTED)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The programs that get the figures, too."""
+        return _names("track", self.track, TRACKERS)
 
     @property
     def has_heads(self) -> bool:
@@ -267,8 +383,18 @@ class TrainConfig:
 
         Files are told apart by their content, not by these paths.
         """
-        left_out = (*_CHANGES_NOTHING, "data_root", "train_file", "val_file", "model_path")
+        left_out = (*_CHANGES_NOTHING, *_PATHS, "model_path")
         return {k: v for k, v in self.to_json().items() if k not in left_out}
+
+
+def _names(flag: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """`a,b` -> those of `known` that it names, in their order; `none` is none, `all` is all."""
+    names = [name.strip() for name in text.split(",")]
+    if names in (["none"], ["all"]):
+        return known if names == ["all"] else ()
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"--{flag}: unknown {unknown[0]!r}; known: none, all, {', '.join(known)}")
+    return tuple(name for name in known if name in names)
 
 
 def _json_value(value: Any) -> Any:

@@ -28,7 +28,8 @@ from .drawn import DrawnPages
 from .heads import TaughtWithGlyphs
 from .interrupts import StopRequest
 from .optimizer import learning_rate, set_learning_rate
-from .step import NotFinite, Unreadable, read_together, totals, train_step, validation_loss
+from .step import NotFinite, Unreadable, read_together, totals, train_step
+from .validation import validation_loss
 
 BALANCE_LOSS_WEIGHT = 0.001
 """Of the balance loss where the router trains, as in the released code; 0 where it does not."""

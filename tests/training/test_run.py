@@ -417,7 +417,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
         ({"base_size": 0}, "--base_size must be at least 64, got 0"),
         ({"tile_size": 0}, "--tile_size must be at least 64, got 0"),
         ({"seed": 2**32}, "--seed must be at most 4294967295, got 4294967296"),
-        ({"tune": "qlora"}, "--tune: expected one of full, lora, got 'qlora'"),
+        ({"tune": "prefix"}, "--tune: expected one of full, lora, dora, qlora, got 'prefix'"),
         ({"dtype": "f"}, "--dtype: expected one of auto, float32, bfloat16, float16, got 'f'"),
         ({"mode": "huge"}, "--mode: expected one of tiny, .*, got 'huge'"),
         ({"mode": ["tiny"]}, r"--mode: expected one of tiny, .*, got \['tiny'\]"),

@@ -14,8 +14,8 @@ from deepseek_ocr.training.step import (
     NotFinite,
     reach_a_parameter,
     train_step,
-    validation_loss,
 )
+from deepseek_ocr.training.validation import validation_loss
 
 from .samples import mixed_rows, small_model, small_processor
 
