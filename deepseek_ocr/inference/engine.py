@@ -96,7 +96,7 @@ class OcrEngine:
                 results.append(PageResult(text="", status="failed", prompt=row[1], reason=reason))
         return results
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: what FSDP gathers in it could never train again
     def _decode(self, inputs: Any, budgets: Sequence[int]) -> Tensor:
         """Model inputs -> (B, up to the largest budget) generated ids on the CPU."""
         length = inputs["input_ids"].shape[1]

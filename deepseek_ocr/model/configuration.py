@@ -39,6 +39,9 @@ class DeepseekOcrConfig(PreTrainedConfig):
     # transformers >= 5.20 derives the line above from this one; 5.17 reads only that
     sub_configs_defaults = dict(sub_configs)  # noqa: RUF012
 
+    # of the outputs, what `transformers.Trainer` takes for no prediction
+    keys_to_ignore_at_inference = ["past_key_values", "balance_loss", "expert_load"]  # noqa: RUF012
+
     # given as dictionaries, kept as objects
     sam_config: SamConfig = None  # type: ignore[assignment]
     clip_config: ClipConfig = None  # type: ignore[assignment]

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config_parts import TextConfig
+from .expert_products import apply_experts
 
 
 class Experts(nn.Module):
@@ -35,14 +35,7 @@ class Experts(nn.Module):
         self.register_load_state_dict_pre_hook(stack_published_experts)
 
     def forward(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-        by_expert = chosen.flatten().argsort(stable=True)  # (T * k), expert by expert
-        counts = torch.bincount(chosen.flatten(), minlength=len(self.down_proj)).tolist()
-        rows = x[by_expert // chosen.shape[1]].split(counts)
-        # unbind, not indexing: its backward is one stack instead of E full-size zero tensors
-        stacked = zip(rows, self.gate_up_proj.unbind(), self.down_proj.unbind(), strict=True)
-        outputs = [gated_mlp(row, gate_up, down) for row, gate_up, down in stacked if len(row)]
-        answers = torch.cat(outputs)[by_expert.argsort()].unflatten(0, chosen.shape)  # (T, k, D)
-        return (answers.float() * weights.unsqueeze(-1)).sum(1).to(x.dtype)
+        return apply_experts(x, chosen, weights, self.gate_up_proj, self.down_proj)
 
 
 def stack_published_experts(
@@ -66,9 +59,3 @@ def stack_published_experts(
         state_dict[f"{prefix}gate_up_proj"] = torch.cat([gate, up], dim=1)
     if down is not None:
         state_dict[f"{prefix}down_proj"] = down
-
-
-def gated_mlp(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
-    """SwiGLU of one expert: (n, D), (2 * hidden, D), (D, hidden) -> (n, D)."""
-    gate, up = F.linear(x, gate_up).chunk(2, dim=-1)
-    return F.linear(F.silu(gate) * up, down)

@@ -1,9 +1,10 @@
 """The DeepSeek decoder: attention (plain or latent), experts, router, one layer.
 
 Letters: B rows, N positions of this call, M positions with the cache, D width, E experts,
-k experts a token, T = B * N tokens. Papers: DeepSeekMoE arXiv 2401.06066, DeepSeek-V2
-arXiv 2405.04434, DeepSeek-V3 arXiv 2412.19437. Released code: `modeling_deepseekv2.py`, whose
-parameter names are kept on disk; in memory the experts of a layer are stacked.
+k experts a token, T = B * N tokens, S samples of the batch (a row each, or several). Papers:
+DeepSeekMoE arXiv 2401.06066, DeepSeek-V2 arXiv 2405.04434, DeepSeek-V3 arXiv 2412.19437. Released
+code: `modeling_deepseekv2.py`, whose parameter names are kept on disk; in memory the experts of a
+layer are stacked.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .config_parts import TextConfig
+from .elementwise import rms_norm, swiglu
 from .experts import Experts
-from .rotary import attention_scale, rotate_halves, rotate_pairs
+from .masking import Spans, Visible
+from .rotary import Rotation, attention_scale, rotate_halves, rotate_pairs
 
 
 class DecoderLayer(GradientCheckpointingLayer):
-    """(B, N, D) -> (B, N, D), and the balance of each row's experts (B,); None without experts."""
+    """(B, N, D) -> (B, N, D), and of its experts the balance (S,) and the load (E,).
+
+    Both are None in a layer without experts, or where they are not asked for.
+    """
 
     def __init__(self, config: TextConfig, index: int):
         super().__init__()
@@ -35,17 +41,18 @@ class DecoderLayer(GradientCheckpointingLayer):
     def forward(
         self,
         x: Tensor,
-        rotation: tuple[Tensor, Tensor],
-        mask: Tensor | None,
+        rotation: Rotation,
+        visible: Visible,
         cache: Any = None,
-        balance_mask: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        x = x + self.self_attn(self.input_layernorm(x), rotation, mask, cache)
+        samples: Tensor | None = None,
+        with_balance: bool = False,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        x = x + self.self_attn(self.input_layernorm(x), rotation, visible, cache)
         normed = self.post_attention_layernorm(x)
         if isinstance(self.mlp, MixtureOfExperts):
-            out, balance = self.mlp(normed, balance_mask)
-            return x + out, balance
-        return x + self.mlp(normed), None
+            out, balance, load = self.mlp(normed, samples, with_balance)
+            return x + out, balance, load
+        return x + self.mlp(normed), None, None
 
 
 class RmsNorm(nn.Module):
@@ -57,21 +64,38 @@ class RmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = F.rms_norm(x.float(), x.shape[-1:], None, self.eps)
-        return self.weight * normed.to(x.dtype)
+        return rms_norm(x, self.weight, self.eps)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, visible: Visible, scale: float) -> Tensor:
     """(B, heads, N, d) queries over (B, heads, M, d) -> (B, N, heads * v width).
 
-    `mask` (B, 1, N, M) is True where a query may look; None is causal over N = M positions, or
-    one query that sees everything.
+    `visible`: see there; None with a single query means that it sees everything.
     """
-    causal = mask is None and q.shape[2] > 1
+    if isinstance(visible, Spans):
+        return attend_within(q, k, v, visible, scale)
+    # an expression would be a symbol, where lengths are compiled
+    causal = True if visible is None and q.shape[2] > 1 else False  # noqa: SIM210
     out = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=k.shape[1] != q.shape[1]
+        q,
+        k,
+        v,
+        attn_mask=visible,
+        is_causal=causal,
+        scale=scale,
+        enable_gqa=k.shape[1] != q.shape[1],
     )
     return out.transpose(1, 2).flatten(2)
+
+
+@torch.compiler.disable  # or each packing of a row would be compiled anew
+def attend_within(q: Tensor, k: Tensor, v: Tensor, spans: Spans, scale: float) -> Tensor:
+    """As `attend`, one span after the other: a mask would cost the square of the row's length."""
+    parts = []
+    for row, start, stop in spans.spans:
+        own = (slice(row, row + 1), slice(None), slice(start, stop))
+        parts.append(attend(q[own], k[own], v[own], None, scale))
+    return torch.cat(parts, dim=1).view(len(q), q.shape[2], -1)
 
 
 class Attention(nn.Module):
@@ -87,17 +111,15 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, config.num_key_value_heads * head, bias=False)
         self.o_proj = nn.Linear(config.num_attention_heads * head, width, bias=False)
 
-    def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, visible: Visible, cache: Any = None) -> Tensor:
         q, k, v = (
             project(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )  # each (B, heads, N, d)
-        q, k = rotate_halves(q, *rotation), rotate_halves(k, *rotation)
+        q, k = rotate_halves(q, rotation), rotate_halves(k, rotation)
         if cache is not None:
             k, v = cache.update(k, v, self.index)
-        return self.o_proj(attend(q, k, v, mask, self.scale))
+        return self.o_proj(attend(q, k, v, visible, self.scale))
 
 
 class LatentAttention(nn.Module):
@@ -125,19 +147,17 @@ class LatentAttention(nn.Module):
         self.kv_b_proj = nn.Linear(self.rank, heads * (self.plain + self.v_dim), bias=False)
         self.o_proj = nn.Linear(heads * self.v_dim, width, bias=False)
 
-    def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, visible: Visible, cache: Any = None) -> Tensor:
         q = self.queries(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         q_plain, q_rotated = q.split([self.plain, self.rotated], dim=-1)
         latent, k_rotated = self.kv_a_proj_with_mqa(x).split([self.rank, self.rotated], dim=-1)
         latent = self.kv_a_layernorm(latent).unsqueeze(1)  # (B, 1, N, rank)
-        k_rotated = rotate_pairs(k_rotated.unsqueeze(1), *rotation)  # (B, 1, N, rotated)
+        k_rotated = rotate_pairs(k_rotated.unsqueeze(1), rotation)  # (B, 1, N, rotated)
         if cache is not None:
             latent, k_rotated = cache.update(latent, k_rotated, self.index)
         k, v = self.keys_and_values(latent, k_rotated)
-        q = torch.cat([q_plain, rotate_pairs(q_rotated, *rotation)], dim=-1)
-        return self.o_proj(attend(q, k, v, mask, self.scale))
+        q = torch.cat([q_plain, rotate_pairs(q_rotated, rotation)], dim=-1)
+        return self.o_proj(attend(q, k, v, visible, self.scale))
 
     def queries(self, x: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, heads * d)."""
@@ -162,7 +182,7 @@ class Mlp(nn.Module):
         self.down_proj = nn.Linear(hidden, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
 
 
 class MixtureOfExperts(nn.Module):
@@ -175,14 +195,20 @@ class MixtureOfExperts(nn.Module):
         shared = config.n_shared_experts
         self.shared_experts = Mlp(config, shared * config.moe_intermediate_size) if shared else None
 
-    def forward(self, x: Tensor, balance_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, samples: Tensor | None, with_balance: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Also the balance (S,), if asked for, and the load (E,), given the (S, T) samples."""
         scores, chosen, weights = self.gate(x)
         out = self.experts(x.flatten(0, 1), chosen.flatten(0, 1), weights.flatten(0, 1)).view_as(x)
         if self.shared_experts is not None:
             out = out + self.shared_experts(x)
-        if balance_mask is None:
-            return out, None
-        return out, load_balance(scores, chosen, balance_mask)
+        if samples is None:
+            return out, None, None
+        with torch.no_grad():
+            hits = count_choices(chosen, samples, scores.shape[-1])
+        balance = load_balance(scores, hits, samples) if with_balance else None
+        return out, balance, expert_load(hits)
 
 
 class Router(nn.Module):
@@ -230,17 +256,32 @@ class Router(nn.Module):
         return scores.topk(self.num_chosen, dim=-1, sorted=False).indices
 
 
-def load_balance(scores: Tensor, chosen: Tensor, mask: Tensor) -> Tensor:
-    """How unevenly each row uses the experts, (B,); 1 when even. Rows without tokens give 0.
+def count_choices(chosen: Tensor, samples: Tensor, num_experts: int) -> Tensor:
+    """How often each expert was chosen in each sample, (S, E), of (B, N, k) choices."""
+    of_token = torch.zeros(chosen[..., 0].numel(), num_experts, device=chosen.device)
+    of_token.scatter_(1, chosen.flatten(0, 1), 1.0)
+    return sum_by_sample(of_token, samples)
 
-    sum over experts of (share of the choices * E) * (mean score), over the tokens where `mask`
-    (B, N) is True: the sequence-level loss of `modeling_deepseekv2.py:467-484`, which counted
-    padding too. The gradient flows through the scores alone.
+
+def expert_load(hits: Tensor) -> Tensor:
+    """(S, E) counts -> each expert's share of all choices, (E,); they sum to 1."""
+    counts = hits.sum(0)
+    return counts / counts.sum().clamp(min=1)
+
+
+def load_balance(scores: Tensor, hits: Tensor, samples: Tensor) -> Tensor:
+    """How unevenly each sample uses the experts, (S,); 1 when even. Without tokens it is 0.
+
+    sum over experts of (share of the choices * E) * (mean score), over a sample's own tokens: the
+    sequence-level loss of `modeling_deepseekv2.py:467-484`, which counted padding too. The
+    gradient flows through the (B, N, E) scores alone.
     """
-    num_experts = scores.shape[-1]
-    mask = mask.to(scores.dtype).unsqueeze(-1)  # (B, N, 1)
-    num_tokens = mask.sum(1).clamp(min=1)  # (B, 1)
-    hits = scores.new_zeros(len(scores), num_experts)
-    hits.scatter_add_(1, chosen.flatten(1), mask.expand_as(chosen).flatten(1))
-    share = hits * num_experts / (num_tokens * chosen.shape[-1])
-    return (share * (scores * mask).sum(1) / num_tokens).sum(-1)
+    share = hits * hits.shape[-1] / hits.sum(1, keepdim=True).clamp(min=1)
+    num_tokens = samples.sum(1, keepdim=True).clamp(min=1)  # (S, 1)
+    return (share * sum_by_sample(scores.flatten(0, 1), samples) / num_tokens).sum(-1)
+
+
+def sum_by_sample(of_token: Tensor, samples: Tensor) -> Tensor:
+    """(T, E) -> (S, E), for samples (S, T), True where a token belongs to one."""
+    with torch.autocast(of_token.device.type, enabled=False):
+        return samples.float() @ of_token.float()

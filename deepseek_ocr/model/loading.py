@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 from ..errors import UserError
 from ..files import sha256_of
 from .configuration import DeepseekOcrConfig
+from .late_imports import import_peft
 from .modeling import DeepseekOcrForConditionalGeneration
 from .presets import NANO_FOLDER, PRESETS, UNTRAINED, untrained
 from .processing import DeepseekOcrProcessor
@@ -336,8 +337,6 @@ def adapter_base(folder: Path, seed: int) -> tuple[str, int]:
 
 def put_adapter(model: nn.Module, folder: Path, base: str) -> nn.Module:
     """The model with a PEFT adapter on top, after checking that it was made for this base."""
-    from peft import PeftModel, get_peft_model_state_dict
-
     if not (folder / ADAPTER_CONFIG).exists():
         raise UserError(f"{folder}: no {ADAPTER_CONFIG}; expected a PEFT adapter")
     if not (folder / ADAPTER_WEIGHTS).exists():
@@ -354,10 +353,11 @@ def put_adapter(model: nn.Module, folder: Path, base: str) -> nn.Module:
     try:
         with quiet_peft(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*missing adapter keys.*")  # checked below
-            adapted = PeftModel.from_pretrained(model, folder)
+            peft = import_peft()
+            adapted = peft.PeftModel.from_pretrained(model, folder)
     except (ValueError, TypeError, AttributeError, RuntimeError, KeyError) as error:
         raise UserError(f"{folder}: the adapter does not fit this model ({error})") from None
-    fitting = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+    fitting = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
     if different := sorted(stored ^ fitting):
         raise UserError(
             f"{folder / ADAPTER_WEIGHTS}: does not fit {ADAPTER_CONFIG} and this model; "

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache, DynamicCache
@@ -20,9 +19,17 @@ from transformers.utils import ModelOutput
 
 from .clip import ClipEncoder
 from .configuration import DeepseekOcrConfig
-from .labels import IGNORE
+from .input_checks import check_image_embeds, check_reserved, check_segments
 from .language import DecoderLayer, RmsNorm
-from .masking import positions, real_tokens, visibility
+from .loss import learned_positions, summed_head_loss
+from .masking import (
+    Visible,
+    positions,
+    sample_members,
+    segment_positions,
+    segment_spans,
+    visibility,
+)
 from .pretrained import DeepseekOcrPreTrainedModel
 from .rotary import Rotary
 from .sam import SamEncoder
@@ -30,22 +37,33 @@ from .sam import SamEncoder
 
 @dataclass
 class DeepseekOcrOutput(ModelOutput):
-    """`loss` = cross entropy + `balance_loss`, given labels; float32 `logits` (B, N, V)."""
+    """`loss` = cross entropy + `balance_loss`, given labels; else float32 `logits` (B, N, V).
+
+    `expert_load` (layers with experts, E), in training: the share of the choices of all tokens but
+    padding that each expert got; a layer's sum to 1.
+    """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     past_key_values: Cache | None = None
     balance_loss: Tensor | None = None
+    expert_load: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclass
 class DecoderOutput(ModelOutput):
-    """`last_hidden_state` (B, N, D) after the final norm; `balance` (B,) summed over layers."""
+    """`last_hidden_state` (B, N, D) after the final norm.
+
+    Where asked for, of the layers with experts: `balance` (S,) of each sample, summed over layers,
+    and `load` (layers, E); `samples` (S, B * N) says which positions a sample has.
+    """
 
     last_hidden_state: Tensor | None = None
     past_key_values: Cache | None = None
     balance: Tensor | None = None
+    load: Tensor | None = None
+    samples: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
 
 
@@ -156,10 +174,17 @@ class DeepseekOcrModel(DeepseekOcrPreTrainedModel):
         pixel_values: Tensor | None,
         tile_values: Tensor | None,
         tile_grids: Tensor | None,
+        image_embeds: Tensor | None = None,
     ) -> Tensor:
-        """(B, N) ids and the pictures of all rows, in order -> (B, N, D)."""
+        """(B, N) ids and the pictures of all rows, in order -> (B, N, D).
+
+        The pictures as views, or as `image_embeds`, what `encode_images` gives, end to end.
+        """
         embeds = self.embed_tokens(input_ids)
         reserved = input_ids == self.config.image_token_id  # (B, N)
+        if image_embeds is not None:
+            check_image_embeds(image_embeds, embeds.shape[-1], int(reserved.sum()), pixel_values)
+            return embeds.masked_scatter(reserved.unsqueeze(-1), image_embeds.to(embeds.dtype))
         if pixel_values is None:
             if tile_values is not None and len(tile_values):
                 raise ValueError("tile_values need the overviews of their pictures as pixel_values")
@@ -190,69 +215,69 @@ class DeepseekOcrModel(DeepseekOcrPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
-        balance: bool = False,
+        segment_ids: Tensor | None = None,
+        image_embeds: Tensor | None = None,
+        with_balance: bool = False,
+        with_load: bool = False,
         **kwargs: Any,
     ) -> DecoderOutput:
+        """The states of all positions.
+
+        `with_balance` and `with_load` ask for what the router did; the other arguments are those
+        of `DeepseekOcrForConditionalGeneration.forward`.
+        """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
         if input_ids is not None:
-            inputs_embeds = self.embed(input_ids, pixel_values, tile_values, tile_grids)
-        elif pixel_values is not None and len(pixel_values):
-            raise ValueError("pixel_values need input_ids: they say where the image tokens stand")
+            inputs_embeds = self.embed(
+                input_ids, pixel_values, tile_values, tile_grids, image_embeds
+            )
+        elif image_embeds is not None or (pixel_values is not None and len(pixel_values)):
+            raise ValueError(
+                "image_embeds or pixel_values need input_ids: they say where the image tokens stand"
+            )
         x: Tensor = inputs_embeds  # type: ignore[assignment]
         if self.gradient_checkpointing_active:
             use_cache, past_key_values = False, None  # layers run twice
+        if segment_ids is not None:
+            check_segments(segment_ids, x, use_cache or past_key_values is not None)
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
         past, num_keys = 0, x.shape[1]
         if past_key_values is not None:
             past = int(past_key_values.get_seq_length())
             num_keys = past_key_values.get_mask_sizes(x.shape[1], 0)[0]
-        if position_ids is None:
-            position_ids = positions(attention_mask, past, x)
-        mask = visibility(attention_mask, past, x, num_keys)
-        balance_mask = real_tokens(attention_mask, x) if balance else None
+        visible: Visible
+        if segment_ids is not None:
+            own_positions, visible = segment_positions(segment_ids), segment_spans(segment_ids)
+        else:
+            own_positions = positions(attention_mask, past, x)
+            visible = visibility(attention_mask, past, x, num_keys)
+        samples = None
+        if with_balance or with_load:
+            samples = sample_members(attention_mask, segment_ids, x).to(x.device)
 
-        rotation = self.rotary(position_ids.to(x.device))
+        rotation = self.rotary(
+            (own_positions if position_ids is None else position_ids).to(x.device)
+        )
         states: tuple[Tensor, ...] = (x,)
-        balances = []
+        balances, loads = [], []
         for layer in self.layers:
-            x, row_balance = layer(x, rotation, mask, past_key_values, balance_mask)
+            x, balance, load = layer(x, rotation, visible, past_key_values, samples, with_balance)
             if output_hidden_states:
                 states = (*states, x)
-            if row_balance is not None:
-                balances.append(row_balance)
+            if balance is not None:
+                balances.append(balance)
+            if load is not None:
+                loads.append(load)
         x = self.norm(x)
         return DecoderOutput(
             last_hidden_state=x,
             past_key_values=past_key_values if use_cache else None,
             balance=torch.stack(balances).sum(0) if balances else None,
+            load=torch.stack(loads) if loads else None,
+            samples=samples,
             hidden_states=(*states[:-1], x) if output_hidden_states else None,
-        )
-
-
-def check_reserved(reserved: list[int], produced: list[int]) -> None:
-    """Compare the image tokens that each row reserves with those of the pictures, in order.
-
-    Raises:
-        ValueError: a row's count is not the sum of its next pictures' counts.
-    """
-    remaining = list(enumerate(produced, start=1))
-    for row, wanted in enumerate(reserved, start=1):
-        found = 0
-        while remaining and found < wanted:
-            _, tokens = remaining.pop(0)
-            found += tokens
-        if found != wanted:
-            raise ValueError(
-                f"row {row} of the batch reserves {wanted} image tokens but its pictures produced "
-                f"{found}; prompt and views must come from one call of the processor"
-            )
-    if remaining:
-        tokens = sum(count for _, count in remaining)
-        raise ValueError(
-            f"the prompts reserve {sum(reserved)} image tokens but the pictures produced "
-            f"{sum(produced)}: picture {remaining[0][0]} and later ({tokens} tokens) have no place"
         )
 
 
@@ -303,12 +328,15 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
-        num_items_in_batch: int | Tensor | None = None,
+        num_items_in_batch: float | Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        segment_ids: Tensor | None = None,
+        image_embeds: Tensor | None = None,
+        with_logits: bool | None = None,
         **kwargs: Any,
     ) -> DeepseekOcrOutput:
-        """Logits, and the loss where `labels` are given.
+        """Logits, or the loss where `labels` are given.
 
         Args:
             input_ids: (B, N); `config.image_token_id` stands where image tokens go.
@@ -317,12 +345,23 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
                 processor returns them.
             labels: (B, N), not shifted; -100 is not learned.
             logits_to_keep: the last so many positions only (0: all).
-            num_items_in_batch: learned tokens of the whole optimizer step; the loss is divided by
-                it, so that accumulated micro-batches add up to one large batch.
+            num_items_in_batch: learned tokens of the whole optimizer step, or the sum of their
+                weights; the loss is divided by it, so that accumulated micro-batches add up to one
+                large batch. Default: those of this batch.
+            segment_ids: (B, N), for rows in which samples lie end to end: 1, 2, ..., and 0 for
+                padding. Positions start anew in each; none sees or predicts another.
+            image_embeds: (image tokens of all rows, D) in place of the pictures: what
+                `encode_images` gives, end to end.
+            with_logits: default: only without labels. The logits of a long batch are large, and
+                the loss does not need them.
+            kwargs: `label_weights` (B, N), how much each label counts, as `labels` not shifted
+                (default: 1 each); `label_smoothing`, the share of each label that goes to the
+                whole vocabulary (default: 0). They are not named above because the `Trainer` of
+                `transformers` takes every argument with "label" in its name for labels that each
+                batch must bring. Other names are ignored, as everywhere in `transformers`.
         """
-        balance = labels is not None and self.config.balance_loss_weight > 0
         if use_cache is None:
-            use_cache = labels is None and not self.training
+            use_cache = labels is None and not self.training and segment_ids is None
         decoded = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -334,29 +373,70 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
-            balance=balance,
+            segment_ids=segment_ids,
+            image_embeds=image_embeds,
+            with_balance=labels is not None and self.config.balance_loss_weight > 0,
+            with_load=labels is not None and self.training,
         )
         hidden = decoded.last_hidden_state
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(hidden[:, kept]).float()
-        loss = balance_loss = None
+        logits = loss = balance_loss = None
+        if with_logits is None:
+            with_logits = labels is None
+        if with_logits:
+            kept = (
+                slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+            )
+            logits = self.lm_head(hidden[:, kept]).float()
         if labels is not None:
-            learned = (labels[:, 1:] != IGNORE).sum(1)  # (B,)
-            total = learned.sum() if num_items_in_batch is None else num_items_in_batch
-            loss = summed_cross_entropy(logits, labels) / max(total, 1)
-            if decoded.balance is not None:
-                # rows weigh as in the cross entropy, so that this term accumulates as exactly
-                balance_loss = (decoded.balance * learned).sum() / max(total, 1)
-                balance_loss = balance_loss * self.config.balance_loss_weight
-                loss = loss + balance_loss
+            loss, balance_loss = self.loss_of(
+                decoded,
+                labels.to(hidden.device),
+                num_items_in_batch,
+                segment_ids=segment_ids,
+                label_weights=kwargs.get("label_weights"),
+                label_smoothing=kwargs.get("label_smoothing", 0.0),
+            )
         output = DeepseekOcrOutput(
             loss=loss,
             logits=logits,
             past_key_values=decoded.past_key_values,
             balance_loss=balance_loss,
+            expert_load=decoded.load,
             hidden_states=decoded.hidden_states,
         )
         return output if return_dict is not False else output.to_tuple()
+
+    def loss_of(
+        self,
+        decoded: DecoderOutput,
+        labels: Tensor,
+        num_items_in_batch: float | Tensor | None,
+        *,
+        segment_ids: Tensor | None,
+        label_weights: Tensor | None,
+        label_smoothing: float,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss, and the share of the balance loss in it; see `forward`."""
+        learned = learned_positions(labels, label_weights, segment_ids)
+        hidden: Tensor = decoded.last_hidden_state  # type: ignore[assignment]
+        total = at_least_something(
+            learned.weights.sum() if num_items_in_batch is None else num_items_in_batch
+        )
+        cross_entropy = summed_head_loss(
+            hidden.flatten(0, 1).index_select(0, learned.places),
+            self.lm_head,
+            learned.targets,
+            learned.weights,
+            label_smoothing=label_smoothing,
+        )
+        loss = cross_entropy / total
+        if decoded.balance is None or decoded.samples is None:
+            return loss, None
+        # samples weigh as in the cross entropy, so that this term accumulates as exactly
+        sample_weights = decoded.samples[:, learned.places + 1].float() @ learned.weights  # (S,)
+        balance_loss = (decoded.balance * sample_weights).sum() / total
+        balance_loss = balance_loss * self.config.balance_loss_weight
+        return loss + balance_loss, balance_loss
 
     def prepare_inputs_for_generation(
         self,
@@ -373,7 +453,7 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
             **kwargs,
         )
         if not is_first_iteration and kwargs.get("use_cache", True):
-            for name in ("pixel_values", "tile_values", "tile_grids"):
+            for name in ("pixel_values", "tile_values", "tile_grids", "image_embeds"):
                 inputs.pop(name, None)
         return inputs
 
@@ -387,11 +467,6 @@ class DeepseekOcrForConditionalGeneration(DeepseekOcrPreTrainedModel, Generation
         return super()._expand_inputs_for_generation(expand_size=expand_size, **kwargs)
 
 
-def summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """(B, N, V) logits and (B, N) labels, not shifted -> the sum over all learned positions."""
-    return F.cross_entropy(
-        logits[:, :-1].flatten(0, 1),
-        labels[:, 1:].flatten().to(logits.device),
-        ignore_index=IGNORE,
-        reduction="sum",
-    )
+def at_least_something(total: float | Tensor) -> float | Tensor:
+    """What a loss is divided by: 1 in place of 0, where nothing is learned."""
+    return torch.where(total > 0, total, 1) if isinstance(total, Tensor) else total or 1

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from transformers import set_seed
 
 from .configuration import DeepseekOcrConfig
 from .image_processing import DeepseekOcrImageProcessor
@@ -72,7 +71,7 @@ def untrained(
         processor, config = published_processor(), DeepseekOcrConfig()
     else:
         raise ValueError(f"unknown preset {name!r}; made here: {', '.join(UNTRAINED)}")
-    set_seed(seed)
+    torch.manual_seed(seed)
     previous = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

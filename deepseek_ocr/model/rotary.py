@@ -6,6 +6,7 @@ Letters: B rows, N positions, r rotated width of a head.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +15,23 @@ from torch import Tensor, nn
 from .config_parts import TextConfig
 
 
+@dataclass(frozen=True)
+class Rotation:
+    """Cos and sin of each position's angles, both (B, N, r / 2) float32.
+
+    No tuple: FSDP in mixed precision rounds the tensors of tuples that go into a layer.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def to(self, *args: Any, **kwargs: Any) -> Rotation:
+        """On another device, for layers that `accelerate` has spread over several."""
+        return Rotation(self.cos.to(*args, **kwargs), self.sin.to(*args, **kwargs))
+
+
 class Rotary(nn.Module):
-    """(B, N) positions -> cos and sin, each (B, N, r / 2), float32.
+    """(B, N) positions -> their rotation.
 
     Frequencies are computed in float32 whatever the weights' dtype, as published.
     """
@@ -26,27 +42,27 @@ class Rotary(nn.Module):
         self.width = config.qk_rope_head_dim if config.use_mla else config.qk_head_dim
         _, self.factor = frequencies(config, self.width)
 
-    def forward(self, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, position_ids: Tensor) -> Rotation:
         # computed here and not kept: a buffer would be rounded by `model.to(bfloat16)` and left
         # empty by loading on the meta device
         inverse, _ = frequencies(self.config, self.width, position_ids.device)
         angles = position_ids[..., None].float() * inverse  # (B, N, r / 2)
-        return angles.cos() * self.factor, angles.sin() * self.factor
+        return Rotation(angles.cos() * self.factor, angles.sin() * self.factor)
 
 
-def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate_halves(x: Tensor, rotation: Rotation) -> Tensor:
     """(B, heads, N, r) rotated in the pairs (i, i + r / 2), as Llama does (plain attention)."""
     first, second = x.float().chunk(2, dim=-1)
-    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    cos, sin = rotation.cos.unsqueeze(1), rotation.sin.unsqueeze(1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 
 
-def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate_pairs(x: Tensor, rotation: Rotation) -> Tensor:
     """(B, heads, N, r) rotated in the pairs (2i, 2i + 1), as DeepSeek-V2 does (latent attention).
 
     The result is laid out in halves; queries and keys alike, so their products are the same.
     """
-    return rotate_halves(torch.cat([x[..., 0::2], x[..., 1::2]], dim=-1), cos, sin)
+    return rotate_halves(torch.cat([x[..., 0::2], x[..., 1::2]], dim=-1), rotation)
 
 
 def frequencies(

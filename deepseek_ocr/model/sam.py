@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .config_parts import SamConfig
+from .position_attention import attend_with_positions
 
 
 class SamEncoder(nn.Module):
@@ -139,28 +140,21 @@ class SamAttention(nn.Module):
 
         They look at the whole window, (W, h, w, H, d) keys and values.
         """
+        sides, key_sides = q.shape[1:3], k.shape[1:3]
         q, k, v = (part.permute(0, 3, 1, 2, 4) for part in (q, k, v))  # each (W, H, h, w, d)
-        sides, width, scale = q.shape[2:4], v.shape[-1], q.shape[-1] ** -0.5
-        # The position of key (r, c) adds q . R_h[r] + q . R_w[c] to its score. Written as wider
-        # queries times wider keys it needs no (h * w, h * w) bias in memory, and has a gradient.
-        scores = self.position_scores(q, *k.shape[2:4]) / scale
-        q = torch.cat([q, scores], dim=-1).flatten(2, 3)
-        k = torch.cat([k, one_hot_positions(k)], dim=-1).flatten(2, 3)
-        values = F.pad(v.flatten(2, 3), (0, q.shape[-1] - width))  # fused kernels want equal widths
-        out = F.scaled_dot_product_attention(q, k, values, scale=scale)[..., :width]
+        scores = (part.flatten(2, 3) for part in self.position_scores(q, *key_sides))
+        q, k, v = (part.flatten(2, 3) for part in (q, k, v))  # each (W, H, h * w, d)
+        out = attend_with_positions(q, k, v, *scores)
         return out.transpose(1, 2).flatten(2).unflatten(1, sides)
 
-    def position_scores(self, q: Tensor, key_rows: int, key_columns: int) -> Tensor:
-        """(W, H, h, w, d) queries, not scaled -> (W, H, h, w, rows + columns of the keys)."""
+    def position_scores(self, q: Tensor, key_rows: int, key_columns: int) -> tuple[Tensor, Tensor]:
+        """(W, H, h, w, d) queries, not scaled -> (W, H, h, w, rows), (W, H, h, w, columns)."""
         height, width = q.shape[2:4]
         by_row = relative_table(self.rel_pos_h, key_rows)[:height]  # (h, rows, d)
         by_column = relative_table(self.rel_pos_w, key_columns)[:width]  # (w, columns, d)
-        return torch.cat(
-            [
-                torch.einsum("bnhwc,hkc->bnhwk", q, by_row),
-                torch.einsum("bnhwc,wkc->bnhwk", q, by_column),
-            ],
-            dim=-1,
+        return (
+            torch.einsum("bnhwc,hkc->bnhwk", q, by_row),
+            torch.einsum("bnhwc,wkc->bnhwk", q, by_column),
         )
 
 
@@ -198,14 +192,6 @@ def from_windows(windows: Tensor, rows: int, columns: int) -> Tensor:
     """(B * rows * columns, h, w, C) -> (B, rows * h, columns * w, C)."""
     grid = windows.unflatten(0, (-1, rows, columns)).transpose(2, 3)
     return grid.flatten(3, 4).flatten(1, 2)
-
-
-def one_hot_positions(k: Tensor) -> Tensor:
-    """(W, H, h, w, d) keys -> (W, H, h, w, h + w), 1 at the row and at the column of each key."""
-    height, width = k.shape[2:4]
-    rows = torch.eye(height, dtype=k.dtype, device=k.device)[:, None].expand(-1, width, -1)
-    columns = torch.eye(width, dtype=k.dtype, device=k.device).expand(height, -1, -1)
-    return torch.cat([rows, columns], dim=-1).expand(*k.shape[:4], -1)
 
 
 def relative_table(table: Tensor, size: int) -> Tensor:

@@ -141,9 +141,66 @@ def test_accumulated_micro_batches_are_one_large_batch(balanced, batch, weight, 
     assert_same_gradients(gradients(balanced), expected_gradients)
 
 
+def with_weights(inputs, seed: int = 0):
+    """The batch with a weight of its own for each label, in the order of the real positions."""
+    weights = torch.zeros(inputs["labels"].shape)
+    learned = inputs["labels"] != IGNORE
+    draw = torch.Generator().manual_seed(seed)
+    weights[learned] = torch.rand(int(learned.sum()), generator=draw) + 0.1
+    return inputs | {"label_weights": weights}
+
+
+def test_weighted_micro_batches_are_one_large_batch(balanced, batch):
+    whole = with_weights(batch(1, 2, 3))
+    expected = balanced(**whole)
+    expected.loss.backward()
+    expected_gradients = gradients(balanced)
+    total, found, balance, begin = whole["label_weights"][:, 1:].sum(), 0.0, 0.0, 0
+    for number in (1, 2, 3):
+        alone = batch(number)
+        length = alone["labels"].shape[1]
+        alone["label_weights"] = whole["label_weights"][begin : begin + 1, :length]
+        output = balanced(**alone, num_items_in_batch=total)
+        output.loss.backward()
+        found, balance, begin = found + output.loss.item(), balance + output.balance_loss.item(), begin + 1  # fmt: skip
+    assert found == pytest.approx(expected.loss.item(), rel=1e-5)
+    assert balance == pytest.approx(expected.balance_loss.item(), rel=1e-5)
+    assert_same_gradients(gradients(balanced), expected_gradients)
+
+
+@torch.no_grad()
+def test_weights_of_one_change_nothing_and_small_ones_are_a_mean_too(balanced, batch):
+    inputs = batch(1, 2)
+    expected = balanced(**inputs).loss
+    for weight in (1.0, 1e-4):
+        weights = torch.full(inputs["labels"].shape, weight)
+        torch.testing.assert_close(balanced(**inputs, label_weights=weights).loss, expected)
+
+
+@torch.no_grad()
+def test_weights_and_smoothing_act_as_in_torchs_cross_entropy(model, batch):
+    inputs = with_weights(batch(1, 2))
+    output = model(**inputs, label_smoothing=0.2, with_logits=True)
+    losses = torch.nn.functional.cross_entropy(
+        output.logits[:, :-1].mT, inputs["labels"][:, 1:], reduction="none", label_smoothing=0.2
+    )
+    weights = inputs["label_weights"][:, 1:]
+    torch.testing.assert_close(output.loss, (losses * weights).sum() / weights.sum())
+
+
+@torch.no_grad()
+def test_logits_come_without_labels_or_where_they_are_asked_for(model, batch):
+    inputs = batch(1, 2)
+    assert model(**inputs).logits is None
+    asked = model(**inputs, with_logits=True).logits
+    bare = {name: value for name, value in inputs.items() if name != "labels"}
+    torch.testing.assert_close(model(**bare).logits, asked, atol=1e-5, rtol=0)
+    assert model(**bare, with_logits=False).logits is None
+
+
 def test_the_loss_is_cross_entropy_plus_the_weighted_balance(balanced, batch):
     inputs = batch(1, 2)
-    output = balanced(**inputs)
+    output = balanced(**inputs, with_logits=True)
     logits, labels = output.logits[:, :-1].flatten(0, 1), inputs["labels"][:, 1:].flatten()
     cross_entropy = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE)
     torch.testing.assert_close(output.loss, cross_entropy + output.balance_loss)
@@ -198,6 +255,40 @@ def test_padding_changes_neither_loss_nor_balance(balanced, batch):
     found = balanced(**padded(inputs, 4, 6))
     torch.testing.assert_close(found.loss, expected.loss, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(found.balance_loss, expected.balance_loss, atol=1e-8, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_load_of_the_experts_is_told_in_training_and_counts_no_padding(model, batch):
+    inputs = batch(1, 3)
+    assert model(**inputs).expert_load is None
+    try:
+        model.train()
+        load = model(**inputs).expert_load
+        grown = model(**padded(inputs, 4, 6)).expert_load
+    finally:
+        model.eval()
+    text = model.config.text_config
+    assert load.shape == (text.num_hidden_layers - 1, text.n_routed_experts)
+    torch.testing.assert_close(load.sum(1), torch.ones(len(load)))
+    torch.testing.assert_close(grown, load)
+    assert not torch.allclose(load, load.roll(1, dims=1))  # not the same for every expert
+
+
+@torch.no_grad()
+def test_padding_on_the_right_needs_no_mask_and_on_the_left_it_does(model, batch, monkeypatch):
+    masks = []
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(*tensors, attn_mask=None, **options):
+        masks.append(attn_mask is not None)
+        return attention(*tensors, attn_mask=attn_mask, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    for inputs, masked in ((batch(0, 0), False), (batch(0, 4), False), (batch(0, 4, answers=False), True)):  # fmt: skip
+        embeds = model.model.embed_tokens(inputs["input_ids"])
+        masks.clear()
+        model.model(inputs_embeds=embeds, attention_mask=inputs["attention_mask"])
+        assert masks == [masked] * model.config.num_hidden_layers
 
 
 @torch.no_grad()
@@ -429,8 +520,8 @@ def test_the_forward_pass_names_no_device_and_no_dtype():
 @torch.no_grad()
 def test_bfloat16_is_close_to_float32(model, batch):
     inputs = batch(*range(5))
-    exact = model(**inputs)
-    rounded = copy.deepcopy(model).to(torch.bfloat16)(**inputs)
+    exact = model(**inputs, with_logits=True)
+    rounded = copy.deepcopy(model).to(torch.bfloat16)(**inputs, with_logits=True)
     assert rounded.logits.dtype == torch.float32
     assert rounded.logits.isfinite().all()
     scale = exact.logits.abs().max()

@@ -6,12 +6,22 @@ import itertools
 
 import pytest
 import torch
+from torch.utils._pytree import tree_map_only
 from transformers import DeepseekV2Config, DeepseekV2Model, DeepseekV3Config, DeepseekV3Model
 from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2TopkRouter
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
 from deepseek_ocr.model import DeepseekOcrConfig, DeepseekOcrModel, TextConfig
-from deepseek_ocr.model.language import Experts, MixtureOfExperts, Router, load_balance
+from deepseek_ocr.model.language import (
+    DecoderLayer,
+    Experts,
+    MixtureOfExperts,
+    Router,
+    count_choices,
+    expert_load,
+    load_balance,
+)
+from deepseek_ocr.model.rotary import Rotary
 
 WIDTH, EXPERTS, CHOSEN, GROUPS = 32, 16, 4, 4
 SIZES = {
@@ -187,26 +197,67 @@ def test_latent_attention_with_a_cache_is_the_same():
     torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-5)
 
 
+def balance_of(scores, chosen, samples) -> torch.Tensor:
+    return load_balance(scores, count_choices(chosen, samples, EXPERTS), samples)
+
+
 def test_balance_is_one_when_even_and_counts_no_padding():
     scores = torch.full((1, 8, EXPERTS), 1 / EXPERTS)
     even = torch.arange(8 * CHOSEN).remainder(EXPERTS).view(1, 8, CHOSEN)
-    everything = torch.ones(1, 8, dtype=torch.bool)
-    assert load_balance(scores, even, everything).item() == pytest.approx(1.0)
+    assert balance_of(scores, even, torch.ones(1, 8, dtype=torch.bool)).item() == pytest.approx(1.0)
     torch.manual_seed(0)
     scores, chosen = torch.rand(1, 5, EXPERTS), torch.randint(0, EXPERTS, (1, 5, CHOSEN))
     longer = torch.cat([scores, torch.rand(1, 3, EXPERTS)], dim=1)
     padded = torch.cat([chosen, torch.zeros(1, 3, CHOSEN, dtype=torch.long)], dim=1)
-    mask = torch.tensor([[True] * 5 + [False] * 3])
-    assert load_balance(longer, padded, mask).item() == pytest.approx(
-        load_balance(scores, chosen, mask[:, :5]).item()
+    real = torch.tensor([[True] * 5 + [False] * 3])
+    assert balance_of(longer, padded, real).item() == pytest.approx(
+        balance_of(scores, chosen, real[:, :5]).item()
     )
+
+
+def test_each_sample_of_a_row_has_its_own_balance():
+    torch.manual_seed(0)
+    scores, chosen = torch.rand(1, 9, EXPERTS), torch.randint(0, EXPERTS, (1, 9, CHOSEN))
+    samples = torch.zeros(3, 9, dtype=torch.bool)
+    samples[0, :4] = samples[1, 4:7] = True  # the third has no tokens, and the last two are padding
+    found = balance_of(scores, chosen, samples)
+    for number, at in enumerate((slice(0, 4), slice(4, 7))):
+        length = at.stop - at.start
+        alone = balance_of(scores[:, at], chosen[:, at], torch.ones(1, length, dtype=torch.bool))
+        assert found[number].item() == pytest.approx(alone.item())
+    assert found[2] == 0
+
+
+def test_the_load_of_the_experts_is_their_share_of_the_choices_of_real_tokens():
+    chosen = torch.tensor([[[0, 1], [0, 2], [3, 4]]])
+    hits = count_choices(chosen, torch.tensor([[True, True, False]]), 5)
+    assert hits.tolist() == [[2, 1, 1, 0, 0]]
+    assert expert_load(hits).tolist() == [0.5, 0.25, 0.25, 0, 0]
+    assert expert_load(torch.zeros(2, 5)).tolist() == [0] * 5
 
 
 def test_all_experts_get_a_gradient_from_one_stacked_tensor():
     layer = MixtureOfExperts(TextConfig(**SIZES))
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    out, _ = layer(torch.randn(4, 40, WIDTH), None)
+    out, _, _ = layer(torch.randn(4, 40, WIDTH), None, False)
     out.square().sum().backward()
     assert (layer.experts.down_proj.grad.flatten(1).norm(dim=1) > 0).all()
     assert layer.gate.weight.grad.norm() > 0
+
+
+def test_what_a_layer_gets_beside_its_states_is_not_rounded_by_mixed_precision():
+    """FSDP rounds every floating tensor that it finds in the arguments of a layer."""
+    config = TextConfig(**SIZES)
+    layer = DecoderLayer(config, 1)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    rotation = Rotary(config)(torch.arange(1000, 1006)[None])
+    samples = torch.ones(1, 6, dtype=torch.bool)
+    arguments = (torch.randn(1, 6, WIDTH), rotation, None, None, samples, True)
+    rounded = tree_map_only(torch.Tensor, lambda t: t.bfloat16() if t.is_floating_point() else t, arguments)  # fmt: skip
+    assert rounded[0].dtype == torch.bfloat16
+    assert rounded[1] is rotation and rounded[4] is samples
+    out, balance, load = layer.to(torch.bfloat16)(*rounded)
+    assert out.dtype == torch.bfloat16
+    assert balance.dtype == load.dtype == torch.float32

@@ -161,3 +161,84 @@ def test_the_bias_of_a_noaux_router_is_never_trained(inputs):
     bias = model.model.layers[1].mlp.gate.e_score_correction_bias
     assert not bias.requires_grad
     assert bias.grad is None
+
+
+# --- traps of the released code -----------------------------------------------------------------
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return found
+
+
+def test_the_gradient_of_the_balance_scales_with_the_loss(model, inputs):
+    """The released code adds it unscaled: too much of it by accumulation and by a loss scale."""
+    model.config.balance_loss_weight = 1.0
+    model(**inputs).loss.backward()
+    expected = gradients(model)
+    (model(**inputs).loss * 64).backward()
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, 64 * expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_experts_learn_in_eval_mode_too(model, inputs):
+    model.train()(**inputs).loss.backward()
+    expected = gradients(model)
+    model.eval()(**inputs).loss.backward()
+    found = gradients(model)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_states_of_float32_train_under_autocast(model, inputs, dtype):
+    model.config.balance_loss_weight = 0.001
+    model(**inputs).loss.backward()
+    expected = gradients(model)
+    with torch.autocast("cpu", dtype=dtype):
+        loss = model(**inputs).loss
+    assert loss.dtype == torch.float32
+    loss.backward()
+    found = gradients(model)
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        assert gradient.dtype == torch.float32, name
+        assert gradient.isfinite().all(), name
+    head = "lm_head.weight"
+    assert (found[head] - expected[head]).norm() <= 0.1 * expected[head].norm()
+
+
+# --- what is frozen costs nothing ---------------------------------------------------------------
+
+
+def test_frozen_encoders_keep_nothing_for_the_backward_pass(model, inputs):
+    train_only(model, names_of(model, "attention"))
+    kept = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    views = ("pixel_values", "tile_values", "tile_grids")
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        images = model.encode_images(*(inputs[name] for name in views))
+    assert not kept
+    assert not any(image.requires_grad for image in images)
+
+
+def test_a_trained_projector_keeps_nothing_of_the_encoders_before_it(model, inputs):
+    train_only(model, names_of(model, "projector"))
+    kept = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    pixels = inputs["pixel_values"]
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        tokens = model.model.encode_views(pixels)
+    assert tokens.requires_grad
+    assert [tuple(tensor.shape[-1:]) for tensor in kept] == [
+        (model.model.projector.layers.in_features,)
+    ]
