@@ -42,6 +42,8 @@ UPRIGHT = {  # EXIF orientation -> what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDES_SWAPPED = tuple(UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
+PNG_SIGNATURE, PNG_CHECKSUM = 8, 4  # bytes, of the file and of each chunk
 
 # What Pillow's decoders raise on damaged files; which one says nothing to a user.
 DAMAGE = (
@@ -88,6 +90,27 @@ def num_frames(
     name = name or _name_of(source)
     with _opened(source, name, 1, max_pixels) as picture, _damage(name):
         return getattr(picture, "n_frames", 1)
+
+
+def picture_size(
+    source: Path | bytes,
+    *,
+    frame: int = 1,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> tuple[int, int]:
+    """Width and height of the picture that `open_picture` would give, mostly without decoding it.
+
+    Raises:
+        PageError: as `open_picture`, as far as the file's beginning tells.
+    """
+    name = name or _name_of(source)
+    with _opened(source, name, frame, max_pixels) as picture, _damage(name):
+        turned = _is_turned(picture)
+        width, height = picture.size
+    if turned is None:
+        return open_picture(source, frame=frame, max_pixels=max_pixels, name=name).size
+    return (height, width) if turned else (width, height)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -201,6 +224,41 @@ def _orientation(image: Image.Image) -> int:
         return image.getexif().get(ORIENTATION, 1)
     except DAMAGE:  # a torn EXIF block says nothing about the pixels
         return 1
+
+
+def _is_turned(picture: ImageFile.ImageFile) -> bool | None:
+    """Whether `size` of a picture that is not decoded yet has its sides the other way round.
+
+    None where the pixels must be decoded to know.
+    """
+    if picture.format == "TIFF":  # Pillow has turned its size by the tag, but not by XMP
+        return None if "xmp" in picture.info else False
+    if picture.format == "PNG" and _may_say_more(picture):
+        return None
+    try:
+        exif = Image.Image.getexif(picture)  # a PNG's own would decode it
+        return UPRIGHT.get(exif.get(ORIENTATION, 1)) in SIDES_SWAPPED
+    except DAMAGE:
+        return False  # as in `_orientation`
+
+
+def _may_say_more(picture: ImageFile.ImageFile) -> bool:
+    """Whether text or EXIF, which may turn a PNG, stands behind its pixels."""
+    stream = picture.fp
+    assert stream is not None
+    before = stream.tell()
+    try:
+        stream.seek(PNG_SIGNATURE)
+        seen_pixels = False
+        while len(head := stream.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            seen_pixels = seen_pixels or kind == b"IDAT"
+            if seen_pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            stream.seek(length + PNG_CHECKSUM, io.SEEK_CUR)
+        return False
+    finally:
+        stream.seek(before)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

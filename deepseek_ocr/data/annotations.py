@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +29,7 @@ BEGIN_TOKEN = "<｜begin▁of▁sentence｜>"
 END_TOKEN = "<｜end▁of▁sentence｜>"
 
 REQUIRED_KEYS = ("id", "images", "prompt", "text")
-OPTIONAL_KEYS = ("regions", "group", "lang", "source")
+OPTIONAL_KEYS = ("regions", "group", "lang", "source", "weight")
 REGION_KEYS = ("label", "box", "text", "image")
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -54,7 +55,8 @@ class Annotation:
     """One sample: its pictures, what is asked of them, and the true answer, as written.
 
     `images` are paths relative to the data root, or parts of a file (`f.pdf#page=3`); empty for
-    text only. `source` is the `file:line` it was read from; `group` the document it belongs to.
+    text only. `source` is the `file:line` it was read from; `group` the document it belongs to;
+    `weight` how much its tokens count in training, where that is not 1.
 
     Not written: `attributes`, the other plain values of the row it was read from (for
     `--stratify_by`); `structure`, the truth as blocks where the format tells them; `box_frame`, the
@@ -73,6 +75,7 @@ class Annotation:
     group: str | None = None
     lang: str | None = None
     source: str | None = None
+    weight: float | None = None
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
     structure: tuple[Block, ...] = dataclasses.field(default=(), compare=False)
     box_frame: BoxFrame = "pixels"
@@ -90,7 +93,7 @@ class Annotation:
         }
         if self.regions:
             row["regions"] = [dataclasses.asdict(r) | {"box": list(r.box)} for r in self.regions]
-        for key in ("group", "lang", "source"):
+        for key in ("group", "lang", "source", "weight"):
             if getattr(self, key) is not None:
                 row[key] = getattr(self, key)
         return row
@@ -194,6 +197,7 @@ def parse_annotation(row: Mapping[str, Any]) -> Annotation:
         group=_optional_string(row, "group"),
         lang=_optional_string(row, "lang"),
         source=_optional_string(row, "source"),
+        weight=weight_from(row.get("weight")),
     )
     if not annotation.id:
         raise ValueError("'id' is empty; expected a name for the sample")
@@ -209,6 +213,21 @@ def regions_from(rows: Any) -> tuple[Region, ...]:
     if not isinstance(rows, list):
         raise ValueError(f"'regions': expected a list, found {json_type(rows)}")
     return tuple(_region_from(row) for row in rows)
+
+
+def weight_from(value: Any) -> float | None:
+    """The value under `weight` -> the weight; None where there is none.
+
+    Raises:
+        ValueError: it is no finite number above 0.
+    """
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= sys.float_info.max:  # false for NaN
+        found = value if is_number and abs(value) < 1e9 else json_type(value)
+        raise ValueError(f"'weight': expected a finite number above 0, found {found}")
+    return float(value)
 
 
 def find_faults(annotation: Annotation) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,7 @@ annotations = st.builds(
     group=st.none() | words,
     lang=st.none() | words,
     source=st.none() | words,
+    weight=st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
 )
 
 
@@ -82,6 +83,13 @@ def test_jsonl_is_read_too(tmp_path):
         ({"regions": [{"label": "a", "box": [1, 2, 3, 4], "image": 1}]}, "region of picture 1"),
         ({"regions": [{"label": "a", "bbox": [1, 2, 3, 4]}]}, "unknown key 'bbox'"),
         ({"lang": 3}, "'lang': expected a string"),
+        ({"weight": None}, None),
+        ({"weight": 3}, None),
+        ({"weight": "3"}, "'weight': expected a finite number above 0, found a string"),
+        ({"weight": True}, "'weight': expected a finite number above 0, found true or false"),
+        ({"weight": 0}, "'weight': expected a finite number above 0, found 0"),
+        ({"weight": -1.5}, "'weight': expected a finite number above 0, found -1.5"),
+        ({"weight": 10**400}, "'weight': expected a finite number above 0, found a number"),
     ],
 )
 def test_a_bad_row_is_named_with_its_line_and_reason(tmp_path, change, reason):

@@ -23,6 +23,7 @@ def _packed(row: Annotation) -> list[Any]:
         row.group,
         row.lang,
         row.source,
+        row.weight,
         dict(row.attributes),
         row.box_frame,
         row.also_read,
@@ -32,8 +33,8 @@ def _packed(row: Annotation) -> list[Any]:
 
 
 def _unpacked(values: list[Any]) -> Annotation:
-    name, images, prompt, text, regions, group, lang, source, attributes, frame, *rest = values
-    also_read, has_box_marks, held_names = rest
+    name, images, prompt, text, regions, group, lang, source, weight, attributes, *rest = values
+    frame, also_read, has_box_marks, held_names = rest
     return Annotation(
         id=name,
         images=tuple(images),
@@ -46,6 +47,7 @@ def _unpacked(values: list[Any]) -> Annotation:
         group=group,
         lang=lang,
         source=source,
+        weight=weight,
         attributes=attributes,
         box_frame=frame,
         also_read=tuple(also_read),

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import PageError
-from ..annotations import Annotation, regions_from
+from ..annotations import Annotation, regions_from, weight_from
 from ..json_files.strict import RowError, as_object, decode_whole, json_type
 from ..pages.references import parse_reference
 from ._unusable import Unusable
 
 KEPT_KEY = "_deepseek_ocr"
-FIELDS = ("id", "images", "prompt", "text", "regions", "group", "lang")
+FIELDS = ("id", "images", "prompt", "text", "regions", "group", "lang", "weight")
 
 
 def kept_fields(annotation: Annotation, read_back: Annotation | None) -> str | None:
@@ -55,6 +55,8 @@ def _field(key: str, member: Any) -> Any:
     """A field as an annotation has it."""
     if key == "regions":
         return regions_from(member or [])
+    if key == "weight":
+        return weight_from(member)
     if key == "images":
         if not isinstance(member, list) or not all(isinstance(image, str) for image in member):
             raise ValueError("'images': expected a list of strings")

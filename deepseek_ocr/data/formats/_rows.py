@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from ..annotations import Annotation, BoxFrame, Region, regions_from
+from ..annotations import Annotation, BoxFrame, Region, regions_from, weight_from
 from ..folder import DatasetFolder
 from ..json_files.rows import Row
 from ..json_files.strict import json_type
@@ -225,6 +225,7 @@ def annotation_of(
             group=_plain(value, keys.group) if keys.group else None,
             lang=_plain(value, keys.lang) if keys.lang else None,
             source=f"{file}:{row.place}",
+            weight=_weight(value) if "weight" in value else None,
             attributes=plain_values(value, keys.attributes) if keys.attributes else {},
             structure=truth.structure,
             box_frame=boxes.frame,
@@ -243,6 +244,7 @@ def annotation_of(
             lambda: find_truth(value),
             lambda: find_regions(value),
             *(lambda k=keys: _plain(value, k) for keys in (("id",), GROUP_KEYS, LANG_KEYS)),
+            lambda: _weight(value),
             lambda: fields_kept_in(value),
         ]
         return list(_problems(finders, f"{file}:{row.place}"))
@@ -335,6 +337,15 @@ def _plain(value: Mapping[str, Any], keys: Sequence[str]) -> str | None:
             raise Unusable("bad value", f"{key!r} is {json_type(found)}; expected a string")
         return str(found)
     return None
+
+
+def _weight(value: Mapping[str, Any]) -> float | None:
+    """The number under `weight`; what else is there, such as that of a font, is an attribute."""
+    found = value.get("weight")
+    try:
+        return weight_from(found) if isinstance(found, int | float) else None
+    except ValueError as error:
+        raise Unusable("bad value", str(error)) from None
 
 
 def plain_values(value: Mapping[str, Any], keys: Iterable[str] | None = None) -> dict[str, str]:

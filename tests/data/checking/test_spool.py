@@ -32,6 +32,7 @@ annotations = st.builds(
     group=st.none() | texts,
     lang=st.none() | texts,
     source=st.none() | texts,
+    weight=st.none() | st.floats(0.1, 9),
     attributes=st.dictionaries(texts, texts, max_size=2),
     box_frame=frames,
     also_read=st.lists(texts, max_size=2).map(tuple),

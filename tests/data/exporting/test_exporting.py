@@ -170,3 +170,10 @@ def test_boxes_must_be_in_pixels(tmp_path):
     inside = sample(regions=(Region(label="", box=(0, 0, 1, 1)),), box_frame="shares")
     with pytest.raises(ValueError, match="1: boxes in shares; expected pixels"):
         export(tmp_path / "rows.json", [inside], "json")
+
+
+@pytest.mark.parametrize("format", ["llava", "openai", "swift", "sharegpt"])
+def test_a_weight_comes_back_from_an_export(tmp_path, format):
+    files(tmp_path)
+    export(tmp_path / "rows.jsonl", [sample(weight=2.5), sample(id="2")], format)
+    assert [row.weight for row in read_back(tmp_path, format)] == [2.5, None]

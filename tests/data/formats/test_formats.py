@@ -433,3 +433,17 @@ def test_a_folder_without_a_known_shape_is_told_which_files_were_not_read(tmp_pa
     (tmp_path / "d" / "a.json").symlink_to(secret)
     with pytest.raises(UserError, match=r"no known format[^\n]*\na.json: a link that leads out"):
         read(tmp_path / "d")
+
+
+def test_the_weight_of_a_row_is_read_where_it_is_a_number(tmp_path):
+    weights = [2.5, 3, "bold", None, 0, -1]
+    for number in range(len(weights)):
+        draw(tmp_path / f"{number}.png")
+    rows = [{"image": f"{i}.png", "text": "a", "weight": w} for i, w in enumerate(weights)]
+    write(tmp_path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    *good, zero, below = read(tmp_path)
+    assert [row.weight for row in good] == [2.5, 3.0, None, None]
+    assert good[2].attributes["weight"] == "bold"
+    for problem in (zero, below):
+        assert isinstance(problem, Problem)
+        assert problem.reason.startswith("'weight': expected a finite number above 0, found ")
