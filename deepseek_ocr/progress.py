@@ -68,8 +68,7 @@ class Progress:
 
     def message(self, text: str) -> None:
         """A plain line on stderr that does not tear the bar."""
-        if not self.quiet:
-            tqdm.write(text, file=sys.stderr)
+        say(text, quiet=self.quiet)
 
     def _line(self) -> None:
         self.last_line = time.monotonic()
@@ -82,6 +81,12 @@ class Progress:
             file=sys.stderr,
             flush=True,
         )
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """A plain line on stderr that does not tear a bar, whoever shows one; nothing if `quiet`."""
+    if not quiet:
+        tqdm.write(text, file=sys.stderr)
 
 
 def _plain(rate: float) -> str:

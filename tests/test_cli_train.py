@@ -56,14 +56,14 @@ def test_the_flags_of_the_guide_have_its_defaults():
     assert (config.peak_lr, config.grad_accum, config.max_grad_norm) == (2e-5, 1, 1.0)
 
 
-@pytest.mark.parametrize("name", ["full", "lora", "tiny"])
+@pytest.mark.parametrize("name", ["full", "lora", "qlora", "tiny", "many_gpus"])
 def test_the_shipped_settings_are_read(name):
     file = REPOSITORY / "configs" / f"{name}.yaml"
     needed = ["--data_root", "d", "--train_file", "t", "--model_path", "m", "--output_dir", "o"]
     config = parse_options(
         TrainConfig, [*needed, "--config", str(file)], prog="train.py", description=""
     )
-    assert config.tune == ("lora" if name == "lora" else "full")
+    assert config.tune == {"lora": "lora", "qlora": "qlora"}.get(name, "full")
     assert 10 <= len(file.read_text(encoding="utf-8").splitlines()) <= 25
 
 
@@ -74,12 +74,37 @@ def test_the_last_line_on_stdout_is_the_checkpoint(folder, tmp_path, capsys):
     assert "trained" in captured.err and "train: 2/2 steps" in captured.err
 
 
+def test_a_dry_run_goes_through_everything_and_writes_nothing(folder, tmp_path, capsys):
+    changes = {"val_file": folder / "train.json", "eval_max_new_tokens": 2}
+    command = [*arguments(folder, tmp_path / "out", **changes), "--dry_run"]
+    assert run("train", command) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "" and not (tmp_path / "out").exists()
+    assert "the same command without --dry_run trains" in captured.err
+
+
+def test_each_line_of_progress_has_the_figures_that_people_watch(folder, tmp_path, capsys):
+    assert run("train", arguments(folder, tmp_path / "out")) == 0
+    [line] = [text for text in capsys.readouterr().err.splitlines() if "2/2 steps" in text]
+    for figure in ("s left", "loss=", "lr=", "tokens/s=", "samples/s=", "memory="):
+        assert figure in line
+    rows = map(json.loads, (tmp_path / "out" / "metrics.jsonl").read_text().splitlines())
+    wanted = {"loss", "lr", "tokens_per_s", "samples_per_s", "memory_gb", "grad_norm"}
+    steps = [row for row in rows if row["event"] == "step"]
+    assert len(steps) == 2 and all(row.keys() >= wanted for row in steps)
+    # the router trains: its balance is a figure, too
+    assert all(row.keys() >= {"balance_loss", "busiest_expert", "unused_experts"} for row in steps)
+
+
 @pytest.mark.parametrize(
     "flag, value, reason",
     [
         ("--eopchs", "1", "unknown flag --eopchs; did you mean --epochs?"),
         ("--parts", "clips", "unknown part 'clips'; did you mean clip?"),
-        ("--tune", "dora", "invalid choice: 'dora'"),
+        ("--tune", "prefix", "invalid choice: 'prefix'"),
+        ("--part_lr", "clips=1", "--part_lr: unknown part 'clips'; did you mean clip?"),
+        ("--optimizer", "adamw8bit", "--optimizer adamw8bit needs CUDA, not cpu; use adamw"),
+        ("--fsdp", None, "--fsdp shares the model among processes, and this is the only one"),
         ("--max_tiles", "0", "--max_tiles must be at least 1, got 0"),
         ("--base_size", "0", "--base_size must be at least 64, got 0"),
         ("--tile_size", "0", "--tile_size must be at least 64, got 0"),
@@ -88,7 +113,8 @@ def test_the_last_line_on_stdout_is_the_checkpoint(folder, tmp_path, capsys):
     ],
 )
 def test_wrong_usage_ends_with_2(folder, tmp_path, capsys, flag, value, reason):
-    assert run("train", [*arguments(folder, tmp_path / "out"), flag, value]) == 2
+    extra = [flag] if value is None else [flag, value]
+    assert run("train", [*arguments(folder, tmp_path / "out"), *extra]) == 2
     assert reason in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

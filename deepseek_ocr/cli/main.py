@@ -18,7 +18,9 @@ COMMANDS = {
     "train": "fine-tune the model on a train file",
     "test": "score a model on a test file",
     "check": "tell every problem of a dataset, and how long its rows are",
+    "export": "write a model, its adapter merged, as other programs read it",
     "synth": "draw annotated sample documents",
+    "info": "tell what a model is made of, what would train, and the memory it takes",
 }
 
 

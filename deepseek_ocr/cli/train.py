@@ -15,7 +15,7 @@ from .options import parse_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train; the last line on stdout is the path of the best checkpoint."""
+    """Train; the last line on stdout is the path of the best checkpoint, of a dry run nothing."""
     config = parse_options(
         TrainConfig,
         argv,
@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ..training.run import train  # here: loading torch takes seconds, --help none
 
     best = train(config)
-    if os.environ.get("RANK", "0") == "0":  # started by torchrun, several processes come here
+    # started by torchrun, several processes come here
+    if os.environ.get("RANK", "0") == "0" and not config.dry_run:
         print(best)
     return EXIT_OK

@@ -12,12 +12,17 @@ from .config import TrainConfig
 
 if TYPE_CHECKING:
     from .batches import Collator, PageDataset
-    from .loop import TrainingError
+    from .failures import TrainingError
     from .run import train
 
 __all__ = ["Collator", "PageDataset", "TrainConfig", "TrainingError", "train"]
 
-_HOMES = {"Collator": "batches", "PageDataset": "batches", "TrainingError": "loop", "train": "run"}
+_HOMES = {
+    "Collator": "batches",
+    "PageDataset": "batches",
+    "TrainingError": "failures",
+    "train": "run",
+}
 
 
 def __getattr__(name: str) -> Any:

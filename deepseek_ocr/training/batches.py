@@ -1,19 +1,17 @@
-"""Annotations to batches: rows are read in workers, in an order that the seed alone decides."""
+"""Annotations to batches: rows are read in workers, in the order of a plan."""
 
 from __future__ import annotations
 
-import random
+import re
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.annotations import Annotation
@@ -22,14 +20,46 @@ from ..data.pages.loading import load_page
 from ..errors import UserError
 from ..model.labels import IGNORE
 from ..model.processing import DeepseekOcrProcessor
+from .collation import (
+    GLYPHS,
+    VIEWS,
+    WEIGHTS,
+    Batch,
+    Collator,
+    learned_weight,
+    num_learned,
+)
+from .planning import RowBatch, StepRows, plan_steps, rows_of, shuffled
 from .rows import row_name
 
-Batch = dict[str, Tensor]
-OpenPage = Callable[[str], Image.Image]
+if TYPE_CHECKING:
+    from .feature_cache import PageFeatures
 
-VIEWS = ("pixel_values", "tile_values", "tile_grids")
-GLYPHS = "glyphs"
-"""What stands under each part of a drawn page's overview; only there where heads learn it."""
+__all__ = [
+    "GLYPHS",
+    "VIEWS",
+    "Batch",
+    "BatchReader",
+    "Collator",
+    "PageDataset",
+    "Sample",
+    "StepRows",
+    "Steps",
+    "WorkerLost",
+    "inputs_of",
+    "learned_weight",
+    "lost_worker",
+    "num_learned",
+    "plan_steps",
+    "rows_of",
+    "shuffled",
+]
+
+PREFETCHED = 2
+"""Batches that each worker prepares ahead."""
+LOST = re.compile(r"DataLoader worker \(pid.*\) (is killed|exited unexpectedly)")
+
+OpenPage = Callable[[str], Image.Image]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +75,8 @@ class PageDataset(Dataset[Batch]):
     """Annotations -> the model's inputs of one row each, pictures opened and views cut.
 
     With `augmentation` pages are worn, each in its own way in each epoch (`set_epoch`); where a row
-    holds boxes, nothing on its pages moves.
+    holds boxes, nothing on its pages moves. With `features` (see `feature_cache`) no picture is
+    opened: a row holds `image_embeds` in place of views. A row with a weight holds `label_weights`.
 
     Raises:
         UserError: a picture that cannot be opened, or an answer that cannot be encoded; it names
@@ -63,7 +94,9 @@ class PageDataset(Dataset[Batch]):
         self.annotations = list(annotations)
         self.processor = processor
         self.augmentation, self.epoch = augmentation, 1
-        self.open_page: OpenPage = partial(open_page, Path(data_root))
+        self.features: PageFeatures | None = None
+        self.root = Path(data_root)
+        self.open_page: OpenPage = partial(open_page, self.root)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -96,11 +129,20 @@ class PageDataset(Dataset[Batch]):
         return Sample(pages=pages, prompt=row.prompt, answer=row.text)
 
     def __getitem__(self, index: int) -> Batch:
-        sample = self.sample(index)
+        row = self.annotations[index]
         try:
-            return inputs_of(sample, self.processor)
+            batch = (
+                inputs_of(self.sample(index), self.processor)
+                if self.features is None
+                else self.features.inputs_of(row, self.processor)
+            )
+        except UserError:
+            raise
         except ValueError as error:
             raise UserError(f"{self.name(index)}: {error}") from None
+        if row.weight is not None:
+            batch[WEIGHTS] = torch.full(batch["labels"].shape, row.weight, dtype=torch.float32)
+        return batch
 
 
 def inputs_of(sample: Sample, processor: DeepseekOcrProcessor) -> Batch:
@@ -108,82 +150,57 @@ def inputs_of(sample: Sample, processor: DeepseekOcrProcessor) -> Batch:
     return dict(processor(images=sample.pages, text=[sample.prompt], answers=[sample.answer]))
 
 
-class Collator:
-    """Rows of `PageDataset` -> one batch, padded on the right; also for `transformers.Trainer`.
+class BatchReader:
+    """Batches of a dataset, prepared ahead of time by `num_workers` processes that stay.
 
-    Returns:
-        `input_ids`, `attention_mask`, `labels` (B, N); `pixel_values`, `tile_values`, `tile_grids`
-        of the pictures of all rows, in order.
+    They start with the first steps that are read, and live as long as the reader.
     """
 
-    def __init__(self, processor: DeepseekOcrProcessor):
-        self.fillers = {"input_ids": processor.pad_id, "attention_mask": 0, "labels": IGNORE}
+    def __init__(self, dataset: Dataset[Batch], collator: Collator, num_workers: int):
+        self.dataset, self.collator, self.num_workers = dataset, collator, num_workers
+        self._sampler = _Planned()
+        self.loader: DataLoader = DataLoader(
+            _RowBatches(dataset, collator),
+            batch_size=None,
+            sampler=self._sampler,  # type: ignore[arg-type]
+            collate_fn=_unchanged,
+            num_workers=num_workers,
+            prefetch_factor=PREFETCHED if num_workers else None,
+            persistent_workers=num_workers > 0,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # else each epoch draws from the global one
+            pin_memory=torch.cuda.is_available(),
+        )
 
-    def __call__(self, rows: Sequence[Mapping[str, Tensor]]) -> Batch:
-        length = max(row["input_ids"].shape[1] for row in rows)
-        batch = {
-            name: torch.cat(
-                [F.pad(row[name], (0, length - row[name].shape[1]), value=filler) for row in rows]
-            )
-            for name, filler in self.fillers.items()
-        }
-        views = [name for name in (*VIEWS, GLYPHS) if name in rows[0]]
-        return batch | {name: torch.cat([row[name] for row in rows]) for name in views}
+    def steps(self, steps: Sequence[StepRows], epoch: int | None = None) -> Steps:
+        """The batches of these steps; of that epoch, where the dataset wears its pages.
 
+        One at a time: those that were asked for before end here.
+        """
+        return Steps(self.dataset, self.collator, steps, self.num_workers, epoch, reader=self)
 
-def num_learned(batch: Mapping[str, Tensor]) -> int:
-    """Positions of a batch whose token is learned."""
-    return int((batch["labels"][:, 1:] != IGNORE).sum())
+    def batches(self, steps: Sequence[StepRows], epoch: int | None) -> Iterator[Batch]:
+        """One after the other.
 
-
-@dataclass(frozen=True, kw_only=True)
-class StepRows:
-    """The rows of one optimizer step on one process, as batches of row numbers.
-
-    `num_real` of the batches count. Those after it repeat a row and learn nothing: every process
-    must go forward and backward equally often.
-    """
-
-    batches: tuple[tuple[int, ...], ...]
-    num_real: int
-
-
-def shuffled(num_rows: int, *, seed: int, epoch: int) -> list[int]:
-    """All row numbers, in the order of that epoch: by seed and epoch alone."""
-    order = list(range(num_rows))
-    random.Random(f"{seed}/{epoch}").shuffle(order)
-    return order
-
-
-def plan_steps(
-    order: Sequence[int],
-    *,
-    batch_size: int,
-    grad_accum: int = 1,
-    num_processes: int = 1,
-    process: int = 0,
-) -> list[StepRows]:
-    """Row numbers in order -> the steps that one of `num_processes` takes; each row once.
-
-    The last step takes what is left. Batches go round the processes, so that a step has the same
-    rows however many share it, if `grad_accum * num_processes` is the same.
-    """
-    batches = [tuple(order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
-    a_step = grad_accum * num_processes
-    steps = []
-    for start in range(0, len(batches), a_step):
-        step = batches[start : start + a_step]
-        own = step[process::num_processes]
-        longest = -(-len(step) // num_processes)
-        silent = [step[0][:1]] * (longest - len(own))
-        steps.append(StepRows(batches=(*own, *silent), num_real=len(own)))
-    return steps
+        Raises:
+            UserError: a row that cannot be read, as the worker said it.
+            WorkerLost: a worker was killed.
+        """
+        self._sampler.batches = [(epoch, batch) for step in steps for batch in step.batches]
+        try:
+            for outcome in self.loader:
+                yield _raised(outcome)
+        except RuntimeError as error:
+            if (lost := lost_worker(error)) is None:
+                raise
+            raise lost from None
 
 
 class Steps:
     """Iterates over the batches of each step, prepared by `num_workers` processes ahead of time.
 
-    What a worker cannot read is raised here, as the plain `UserError` that it was there.
+    What a worker cannot read is raised here, as the plain `UserError` that it was there. With a
+    `reader` by its workers, see `BatchReader.steps`.
     """
 
     def __init__(
@@ -192,40 +209,71 @@ class Steps:
         collator: Collator,
         steps: Sequence[StepRows],
         num_workers: int,
+        epoch: int | None = None,
+        *,
+        reader: BatchReader | None = None,
     ):
-        self.steps = steps
-        self.loader: DataLoader = DataLoader(
-            _RowBatches(dataset, collator),
-            batch_size=None,
-            sampler=[rows for step in steps for rows in step.batches],  # type: ignore[arg-type]
-            collate_fn=_unchanged,
-            num_workers=num_workers,
-            worker_init_fn=_start_worker,
-            generator=torch.Generator(),  # else each epoch draws from the global one
-            pin_memory=torch.cuda.is_available(),
-        )
+        self.steps, self.epoch = steps, epoch
+        self.reader = reader or BatchReader(dataset, collator, num_workers)
 
     def __iter__(self) -> Iterator[tuple[StepRows, list[Batch]]]:
-        prepared = iter(self.loader)
+        prepared = self.reader.batches(self.steps, self.epoch)
         for step in self.steps:
-            batches = [_raised(next(prepared)) for _ in step.batches]
+            batches = [next(prepared) for _ in step.batches]
             for silent in batches[step.num_real :]:
                 silent["labels"].fill_(IGNORE)
             yield step, batches
 
 
+class WorkerLost(UserError):
+    """A process that prepared batches was killed."""
+
+
+def lost_worker(error: RuntimeError) -> WorkerLost | None:
+    """What PyTorch raises, wherever it is at that moment, when such a process has died; else None.
+
+    In words that say what to do.
+    """
+    if not LOST.search(str(error)):
+        return None
+    return WorkerLost(
+        "a process that prepares batches was killed, mostly because memory ran out; lower "
+        "--num_workers, or close what else needs memory"
+    )
+
+
+class _Planned:
+    """What a loader is to read, put anew before each time."""
+
+    def __init__(self) -> None:
+        self.batches: Sequence[tuple[int | None, RowBatch]] = ()
+
+    def __iter__(self) -> Iterator[tuple[int | None, RowBatch]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
 class _RowBatches(Dataset):
-    """Row numbers -> their batch, or the error of the row that cannot be read.
+    """An epoch and row numbers (or packs of them) -> their batch, or the error of a bad row.
 
     As a value: an exception that crosses processes comes out with the worker's traceback as text.
+    The epoch comes with the rows, as a worker that stays would not hear of it otherwise.
     """
 
     def __init__(self, dataset: Dataset[Batch], collator: Collator):
         self.dataset, self.collator = dataset, collator
 
-    def __getitem__(self, rows: Sequence[int]) -> Batch | UserError:
+    def __getitem__(self, planned: tuple[int | None, RowBatch]) -> Batch | UserError:
+        epoch, batch = planned
+        if epoch is not None:
+            self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
         try:
-            return self.collator([self.dataset[row] for row in rows])
+            if not isinstance(batch[0], tuple):
+                return self.collator([self.dataset[row] for row in batch])
+            packs = [[self.dataset[row] for row in pack] for pack in batch]  # type: ignore[union-attr]
+            return self.collator.packed(packs)
         except UserError as error:
             return error
 

@@ -7,6 +7,7 @@ written under a temporary name, synced, and renamed: it is whole or absent.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -14,25 +15,35 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers.utils import logging
 
 from ..errors import UserError
 from ..files import make_readable, sync
+from ..model.late_imports import is_adapted
 from ..model.loading import BASE_MODEL
 from ..model.processing import DeepseekOcrProcessor
 from .heads import GlyphHeads, TaughtWithGlyphs, without_heads
+from .state import (
+    OPTIMIZER,
+    RANDOM,
+    STATE_FOLDER,
+    everyones_random_states,
+    gathered_tensors,
+    is_main_process,
+    optimizer_tensors,
+    read_files,
+    save_in_files,
+)
 
-STATE_FOLDER = "trainer_state"
-STATE, OPTIMIZER, RANDOM = "state.json", "optimizer.safetensors", "random.safetensors"
-HEADS = "glyph_heads.safetensors"
+STATE, HEADS = "state.json", "glyph_heads.safetensors"
 LAST, BEST = "last", "best"
 MAX_SHARD_SIZE = "5GB"
 
@@ -44,9 +55,10 @@ _LEFT_OVER = re.compile(r"\.((epoch|step)-\d+|last|best|curves\.png)\.\w+\.(tmp|
 class Position:
     """How far a run is: `step` steps, of which `step_in_epoch` in epoch number `epoch` (from 1).
 
-    `epoch_loss` is the sum over the epoch's `epoch_tokens` learned tokens; `best_loss` the lowest
-    validation loss of a checkpoint, which is called `best`. `validation_due`: the validation after
-    this step was not finished, as a row could not be read.
+    `epoch_loss` is the sum over the epoch's `epoch_tokens` learned tokens. `best_value` is the best
+    figure of a validation, whose checkpoint is called `best`; `bad_validations` came after it and
+    were no better. `validation_due`: the validation after this step was not finished, as a row
+    could not be read.
     """
 
     step: int = 0
@@ -54,8 +66,9 @@ class Position:
     step_in_epoch: int = 0
     epoch_loss: float = 0.0
     epoch_tokens: int = 0
-    best_loss: float | None = None
+    best_value: float | None = None
     best: str | None = None
+    bad_validations: int = 0
     validation_due: bool = False
 
 
@@ -79,41 +92,94 @@ def save_checkpoint(
     position: Position,
     run: Mapping[str, Any],
     scaler: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Mapping[str, Tensor]] | None = None,
 ) -> Path:
     """Write `output_dir/name`, in place of an older folder of that name.
 
-    `run` identifies the run; its `base_model` goes beside an adapter.
+    Every process calls it, and the main one writes. `run` identifies the run; its `base_model` goes
+    beside an adapter. `extra`: further tensors for `load_extra`, by the name of their file.
     """
+    weights = gathered_tensors(_shared_weights(without_heads(model)))
+    files = {
+        name: gathered_tensors(tensors)
+        for name, tensors in _state_tensors(model, optimizer, extra or {}).items()
+    }
+    random = everyones_random_states()
+    try:
+        if is_main_process():
+            with _new_folder(output_dir, name) as folder:
+                _save_model(folder, without_heads(model), run["base_model"], weights)
+                processor.save_pretrained(folder)
+                state = folder / STATE_FOLDER
+                state.mkdir()
+                for file, tensors in files.items():
+                    save_in_files(tensors, state / file)
+                save_file(random, state / RANDOM)
+                content = {
+                    "position": dataclasses.asdict(position),
+                    "run": run,
+                    "scaler": scaler or {},
+                }
+                (state / STATE).write_text(_json(content), encoding="utf-8")
+    finally:
+        for tensors in (weights, *files.values()):
+            # to its end, also after an error: at each shared tensor all processes wait for all
+            collections.deque(tensors, maxlen=0)
+    return output_dir / name
+
+
+@contextlib.contextmanager
+def _new_folder(output_dir: Path, name: str) -> Iterator[Path]:
+    """A folder to fill, which becomes `output_dir/name` when the block ends well."""
     temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=output_dir))
     try:
-        _save_model(temporary, without_heads(model), run["base_model"])
-        processor.save_pretrained(temporary)
-        state = temporary / STATE_FOLDER
-        state.mkdir()
-        save_file(optimizer_tensors(model, optimizer), state / OPTIMIZER)
-        save_file(random_states(), state / RANDOM)
-        if isinstance(model, TaughtWithGlyphs):
-            save_file(model.heads.state_dict(), state / HEADS)
-        content = {"position": dataclasses.asdict(position), "run": run, "scaler": scaler or {}}
-        (state / STATE).write_text(_json(content), encoding="utf-8")
+        yield temporary
         make_readable(temporary, *temporary.rglob("*"))
         _sync_tree(temporary)
         _replace_folder(temporary, output_dir / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return output_dir / name
 
 
-def _save_model(folder: Path, model: nn.Module, base_model: Mapping[str, Any]) -> None:
-    from peft import PeftModel
+def _state_tensors(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    extra: Mapping[str, Mapping[str, Tensor]],
+) -> dict[str, Iterable[tuple[str, Tensor]]]:
+    """What goes into each file of `trainer_state`."""
+    files: dict[str, Iterable[tuple[str, Tensor]]] = {
+        OPTIMIZER: optimizer_tensors(model, optimizer)
+    }
+    files |= {f"{name}.safetensors": tensors.items() for name, tensors in extra.items()}
+    if isinstance(model, TaughtWithGlyphs):
+        files[HEADS] = model.heads.state_dict().items()
+    return files
 
-    if not isinstance(model, PeftModel):
+
+def _shared_weights(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    """Of a sharded model what is saved, all of it or its adapter; else nothing is gathered."""
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return ()
+    tensors = model.state_dict(keep_vars=True).items()
+    adapted = is_adapted(model)
+    return ((name, tensor) for name, tensor in tensors if tensor.requires_grad or not adapted)
+
+
+def _save_model(
+    folder: Path,
+    model: nn.Module,
+    base_model: Mapping[str, Any],
+    gathered: Iterable[tuple[str, Tensor]],
+) -> None:
+    state_dict = dict(gathered)
+    weights: dict[str, Any] = {"state_dict": state_dict} if state_dict else {}
+    if not is_adapted(model):
         with _no_progress_bar():
-            model.save_pretrained(folder, max_shard_size=MAX_SHARD_SIZE)  # type: ignore[operator]
+            model.save_pretrained(folder, max_shard_size=MAX_SHARD_SIZE, **weights)  # type: ignore[operator]
         return
     model.peft_config["default"].base_model_name_or_path = base_model["base_model"]
     # False: with "auto" PEFT may ask the Hub for the base model's vocabulary
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, save_embedding_layers=False, **weights)
     (folder / "README.md").unlink(missing_ok=True)  # an empty form
     (folder / BASE_MODEL).write_text(_json(base_model), encoding="utf-8")
 
@@ -197,7 +263,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = json.loads(file.read_text(encoding="utf-8"))
         return Checkpoint(
             path=path,
-            position=Position(**content["position"]),
+            position=_read_position(content["position"]),
             run=content["run"],
             scaler=content["scaler"],
         )
@@ -210,13 +276,29 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise UserError(f"{file}: not the state of a training run; resume from another") from None
 
 
+def _read_position(saved: dict[str, Any]) -> Position:
+    """A saved position; also of a version that chose by the loss alone, and called it so."""
+    if "best_loss" in saved:
+        saved = {**saved, "best_value": saved["best_loss"]}
+        del saved["best_loss"]
+    return Position(**saved)
+
+
 def remove_old_steps(output_dir: Path, keep: int) -> None:
     """Delete the checkpoints within epochs, but for the newest `keep` and those with a link."""
     linked = {(output_dir / name).resolve().name for name in (LAST, BEST)}
     steps = [c.path for c in find_checkpoints(output_dir) if c.path.name.startswith("step-")]
     for path in steps[:-keep]:
         if path.name not in linked:
-            shutil.rmtree(path)
+            remove_checkpoint(path)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Delete a checkpoint at once: a kill leaves all of it, or what `remove_left_overs` deletes."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.rename(hidden)
+    sync(path.parent)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def has_heads(folder: Path) -> bool:
@@ -231,7 +313,7 @@ def load_heads(checkpoint: Path, heads: GlyphHeads) -> None:
         UserError: there are none, or they do not fit.
     """
     try:
-        heads.load_state_dict(_read(checkpoint, HEADS))
+        heads.load_state_dict(dict(read_files(checkpoint / STATE_FOLDER / HEADS)))
     except RuntimeError:
         raise UserError(
             f"{checkpoint / STATE_FOLDER / HEADS}: does not fit this model; start from another"
@@ -250,57 +332,3 @@ def remove_left_overs(output_dir: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
-
-
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as `KEY/PARAMETER` -> tensor on the CPU."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    return {
-        f"{key}/{names[parameter]}": torch.as_tensor(value).detach().cpu().contiguous()
-        for parameter, values in optimizer.state.items()
-        for key, value in values.items()
-    }
-
-
-def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put the saved state into an optimizer of the same parameters."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    order = [names[p] for group in optimizer.param_groups for p in group["params"]]
-    numbers = {name: number for number, name in enumerate(order)}
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _read(checkpoint, OPTIMIZER).items():
-        key, _, parameter = name.partition("/")
-        if parameter not in numbers:
-            raise UserError(
-                f"{checkpoint}: the optimizer's state has {parameter}, which does not train"
-            )
-        state.setdefault(numbers[parameter], {})[key] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def random_states() -> dict[str, Tensor]:
-    """The state of torch's random generators, the CPU's and each CUDA device's."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states |= {f"cuda:{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
-    return states
-
-
-def load_random_states(checkpoint: Path) -> None:
-    """Put the saved states back, for the devices that are here."""
-    for device, state in _read(checkpoint, RANDOM).items():
-        if device == "cpu":
-            torch.set_rng_state(state)
-        elif int(device.removeprefix("cuda:")) < torch.cuda.device_count():
-            torch.cuda.set_rng_state(state, device)
-
-
-def _read(checkpoint: Path, name: str) -> dict[str, Tensor]:
-    path = checkpoint / STATE_FOLDER / name
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({type(error).__name__}); resume from another checkpoint"
-        ) from None

@@ -3,58 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import types
-import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ..data.augmentation import MAX_STRENGTH, Augmentation, parse_names
-from ..data.statistics.contact_sheet import MOST_CELLS
-from ..data.synthetic.stream import check_kinds
-from ..errors import UsageError
+from ..data.augmentation import Augmentation, parse_names
 from ..resolution import Mode
+from .config_rules import check_settings
+from .flag_values import names_of, values_of_parts
 from .lora import adapted_parts
 from .parts import expand_parts
 
 ADAPTERS = ("lora", "dora", "qlora")
 DEFAULT_PARTS = {"full": "all", **dict.fromkeys(ADAPTERS, "attention,dense,shared")}
 DEFAULT_LR = {"full": 2e-5, **dict.fromkeys(ADAPTERS, 2e-4)}
+BALANCE_LOSS_WEIGHT = 0.001
+"""Of the balance loss where the router trains, as in the released code; 0 where it does not."""
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 RECOMPUTED = ("sam", "clip", "decoder")
 """What `--gradient_checkpointing` can name."""
 
-_AT_LEAST = {
-    "epochs": 1,
-    "batch_size": 1,
-    "grad_accum": 1,
-    "lora_rank": 1,
-    "lora_alpha": 1,
-    "max_tokens_per_batch": 1,
-    "eval_samples": 0,
-    "eval_max_new_tokens": 1,
-    "patience": 1,
-    "balance_loss_weight": 0,
-    "max_steps": 1,
-    "max_length": 1,
-    "save_steps": 1,
-    "eval_steps": 1,
-    "keep": 1,
-    "show_samples": 1,
-    "synth_size": 64,
-    "seed": 0,
-    "num_workers": 0,
-    "weight_decay": 0,
-    "base_size": 64,
-    "tile_size": 64,
-    "max_tiles": 1,
-}
-_AT_MOST = {
-    "seed": 2**32 - 1,  # the largest that NumPy's generator takes
-    "show_samples": MOST_CELLS,
-}
 _PATHS = ("data_root", "train_file", "output_dir", "val_file", "guard_file", "feature_cache")
-# Where results go, and how fast they come: neither changes what is learned.
+# Where results go, how fast they come and how long a run lasts: none changes what is learned.
 _CHANGES_NOTHING = (
     "output_dir",
     "resume",
@@ -66,9 +35,12 @@ _CHANGES_NOTHING = (
     "show_samples",
     "eval_samples",
     "eval_max_new_tokens",
+    "patience",
     "track",
     "try_largest",
     "dry_run",
+    "gradient_checkpointing",
+    "compile",
 )
 
 
@@ -246,103 +218,48 @@ class TrainConfig:
         for name in _PATHS:  # from Python: str, too
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(value))
-        self._check_types()
-        for name, least in _AT_LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise UsageError(f"--{name} must be at least {least}, got {value}")
-        for name, most in _AT_MOST.items():
-            value = getattr(self, name)
-            if value is not None and value > most:
-                raise UsageError(f"--{name} must be at most {most}, got {value}")
-        self._check_pairs()
-        self._check_source()
-        for name in ("lr", "max_grad_norm"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"--{name} must be above 0, got {value}")
-        for name in ("warmup_ratio", "decay_ratio"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"--{name} must lie between 0 and 1, got {getattr(self, name)}")
-        for name in ("lora_dropout", "label_smoothing", "ema"):
-            if not 0 <= (getattr(self, name) or 0) < 1:
-                raise UsageError(f"--{name} must lie from 0 to below 1, got {getattr(self, name)}")
-        self._check_validation()
-        if not 0 < self.augment_strength <= MAX_STRENGTH:
-            raise UsageError(
-                f"--augment_strength must lie above 0, up to {MAX_STRENGTH:g}; got "
-                f"{self.augment_strength}"
-            )
-        if self.augment_strength != 1.0 and not parse_names(self.augment):
-            raise UsageError("--augment_strength wears nothing by itself; say what with --augment")
-        # an unknown name fails here
-        _ = self.trained_parts, self.augmentation, self.trackers, self.recomputed
+        check_settings(self)
 
-    def _check_types(self) -> None:
-        """From Python any value may come: choices and numbers must be what the fields declare."""
-        for name, hint in typing.get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if expected := _expected(value, hint):
-                raise UsageError(f"--{name}: expected {expected}, got {value!r}")
-
-    def _check_validation(self) -> None:
-        """What is measured needs rows, and what chooses needs what is measured."""
-        if self.val_file is None:
-            for name in ("eval_steps", "patience"):
-                if getattr(self, name) is not None:
-                    raise UsageError(f"--{name} needs rows to measure; name them with --val_file")
-            if self.best_metric != "loss":
-                raise UsageError("--best_metric needs rows to read; name them with --val_file")
-        if self.best_metric != "loss" and not self.eval_samples:
-            raise UsageError(f"--best_metric {self.best_metric} needs --eval_samples above 0")
-
-    def _check_source(self) -> None:
-        """Rows of a file, or drawn pages."""
-        if self.synth is None:
-            needed = ("data_root", "train_file")
-            if missing := [f"--{name}" for name in needed if getattr(self, name) is None]:
-                raise UsageError(f"missing: {', '.join(missing)}; or draw pages with --synth")
-            if self.has_heads:
-                raise UsageError("glyphs are known of drawn pages only; name kinds with --synth")
-            return
-        if self.train_file is not None:
-            raise UsageError("--synth takes the place of --train_file; name one of them")
-        for name in ("val_file", "guard_file"):
-            if getattr(self, name) is not None and self.data_root is None:
-                raise UsageError(f"--{name} needs --data_root, the folder of its pictures")
-        if self.max_steps is None:
-            raise UsageError("--synth draws pages without end; say how many steps with --max_steps")
-        if self.tune != "full" and self.has_heads:
-            raise UsageError("glyphs teach the encoder itself; they need --tune full")
-        if max(self.synth_variety or (0,)) > 1:
-            raise UsageError("--synth_variety: expected shares from 0 to 1")
-        check_kinds(self.synth_kinds, self.synth_size)
-
-    def _check_pairs(self) -> None:
-        """What changes while training has one value, or its first and its last."""
-        for name in ("synth_characters", "synth_variety", "glyph_weight"):
-            values = getattr(self, name)
-            if values is None:
-                continue
-            if len(values) not in (1, 2) or min(values) < 0 or not math.isfinite(max(values)):
-                found = " ".join(map(str, values))
-                raise UsageError(f"--{name}: expected one or two numbers from 0, got {found}")
+    @property
+    def adapts(self) -> bool:
+        """Whether an adapter trains beside weights that stay as they are."""
+        return self.tune in ADAPTERS
 
     @property
     def trained_parts(self) -> tuple[str, ...]:
         """The parts that train, or get an adapter, in the order of the network."""
         text = DEFAULT_PARTS[self.tune] if self.parts is None else self.parts
-        return adapted_parts(text) if self.tune in ADAPTERS else expand_parts(text)
+        if self.tune not in ADAPTERS:
+            return expand_parts(text)
+        return adapted_parts(text, self.tune, self.lora_dropout)
+
+    @property
+    def lr_of_parts(self) -> dict[str, float]:
+        """The peak learning rates of parts that have their own."""
+        return values_of_parts("part_lr", self.part_lr, self.trained_parts)
+
+    @property
+    def weight_decay_of_parts(self) -> dict[str, float]:
+        """The weight decay of parts that have their own."""
+        return values_of_parts("part_weight_decay", self.part_weight_decay, self.trained_parts)
+
+    @property
+    def balance_weight(self) -> float:
+        """Of the experts' balance loss."""
+        if self.balance_loss_weight is not None:
+            return self.balance_loss_weight
+        trains_router = self.tune == "full" and "router" in self.trained_parts
+        return BALANCE_LOSS_WEIGHT if trains_router else 0.0
 
     @property
     def recomputed(self) -> tuple[str, ...]:
         """The stacks whose activations are computed again in the backward pass."""
-        return _names("gradient_checkpointing", self.gradient_checkpointing, RECOMPUTED)
+        return names_of("gradient_checkpointing", self.gradient_checkpointing, RECOMPUTED)
 
     @property
     def trackers(self) -> tuple[str, ...]:
         """The programs that get the figures, too."""
-        return _names("track", self.track, TRACKERS)
+        return names_of("track", self.track, TRACKERS)
 
     @property
     def has_heads(self) -> bool:
@@ -387,36 +304,7 @@ class TrainConfig:
         return {k: v for k, v in self.to_json().items() if k not in left_out}
 
 
-def _names(flag: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """`a,b` -> those of `known` that it names, in their order; `none` is none, `all` is all."""
-    names = [name.strip() for name in text.split(",")]
-    if names in (["none"], ["all"]):
-        return known if names == ["all"] else ()
-    if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"--{flag}: unknown {unknown[0]!r}; known: none, all, {', '.join(known)}")
-    return tuple(name for name in known if name in names)
-
-
 def _json_value(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Path) else value
-
-
-def _expected(value: Any, hint: Any) -> str:
-    """What a field of this type takes, in words, where `value` is something else; else empty."""
-    kinds = (
-        typing.get_args(hint)
-        if typing.get_origin(hint) in (typing.Union, types.UnionType)
-        else (hint,)
-    )
-    if value is None and type(None) in kinds:
-        return ""
-    for kind in kinds:
-        if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
-            return "one of " + ", ".join(typing.get_args(kind))
-        if kind is int and type(value) is not int:
-            return "a whole number"
-        if kind is float and (isinstance(value, bool) or not isinstance(value, int | float)):
-            return "a number"
-    return ""

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils import deterministic
 
 from ..errors import UsageError
 from ..model.loading import pick_device
+from .config import TrainConfig
+from .sharding import check_sharding, shard
+from .step import reach_a_parameter
 
 PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 MAX_WORKERS = 4
@@ -25,9 +31,13 @@ def accelerator_for(device: str, dtype: str, *, find_unused: bool) -> Iterator[A
 
     `dtype` auto: bfloat16 autocast where CUDA has it, else float32. `find_unused`: some batches do
     not reach every part (rows without pictures), which distributed training must be told.
+
+    Raises:
+        UsageError: there is no such device, or not one for each process.
     """
     target = pick_device(device)
     precision = choose_precision(target, dtype)
+    _check_devices(target)
     if target.type == "cuda" and target.index is not None:
         torch.cuda.set_device(target)
     unused = DistributedDataParallelKwargs(find_unused_parameters=find_unused)
@@ -39,12 +49,73 @@ def accelerator_for(device: str, dtype: str, *, find_unused: bool) -> Iterator[A
     try:
         yield accelerator
     finally:
-        if accelerator.num_processes > 1:
-            # gloo's threads may still want the interpreter's lock, to drop a tensor; closing holds
-            # that lock while it waits for them
-            time.sleep(0.2)
+        _let_go_of_processes(accelerator)
         accelerator.end_training()
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _let_go_of_processes(accelerator: Accelerator) -> None:
+    """Take from DDP what holds the group of processes, so that it ends with the accelerator.
+
+    Otherwise it ends with the model, which may live longer, and the interpreter's lock is held
+    meanwhile: its threads are waited for, and may themselves wait for the lock to drop a tensor.
+    """
+    for model in accelerator._models:
+        if isinstance(model, DistributedDataParallel):
+            model.reducer = model.logger = None
+
+
+def _check_devices(target: torch.device) -> None:
+    """One CUDA device for each process that torchrun started here."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if target.type != "cuda" or processes == 1:
+        return
+    if target.index is not None:
+        raise UsageError(
+            f"--device {target} is one device for {processes} processes; use --device cuda, and "
+            "choose the devices with CUDA_VISIBLE_DEVICES"
+        )
+    if (found := torch.cuda.device_count()) < processes:
+        raise UsageError(
+            f"{processes} processes were started here, but there are {found} CUDA devices; start "
+            f"them with --nproc_per_node={found}"
+        )
+
+
+def shares_weights(config: TrainConfig, accelerator: Accelerator) -> bool:
+    """Whether processes share one model: `--fsdp` says so, or what `accelerate launch` was told.
+
+    Raises:
+        UsageError: it cannot be done with the other settings.
+    """
+    told = accelerator.distributed_type == DistributedType.FSDP
+    if not config.fsdp and not told:
+        return False
+    if told and not accelerator.is_fsdp2:
+        raise UsageError(
+            "accelerate's configuration asks for FSDP 1; set `fsdp_version: 2` in it, or start by "
+            "torchrun with --fsdp"
+        )
+    check_sharding(accelerator.num_processes, accelerator.mixed_precision, config)
+    return True
+
+
+def distribute(
+    model: nn.Module,
+    make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+    accelerator: Accelerator,
+    *,
+    shared: bool,
+) -> tuple[nn.Module, Any]:
+    """The model on its device, in each process or `shared` among them, and its optimizer."""
+    if accelerator.process_index:  # else all would leave out the same in dropout
+        torch.manual_seed(torch.initial_seed() + accelerator.process_index)
+    if not shared:
+        reach_a_parameter(model)
+        optimizer = make_optimizer(model.to(accelerator.device))
+        return accelerator.prepare(model, optimizer)
+    shard(model, accelerator)
+    return model, accelerator.prepare_optimizer(make_optimizer(model))
 
 
 def choose_precision(device: torch.device, dtype: str) -> str:

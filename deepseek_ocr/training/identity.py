@@ -7,22 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
+
 from ..errors import UsageError, UserError
 from ..files import sha256_of
 from ..model.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_model_record
 from ..model.presets import PRESETS
+from ..model.quantization import FORMAT
 from .checkpoint import Checkpoint, check_not_in_the_way, find_checkpoints, read_checkpoint
 from .config import TrainConfig
+from .step import everyones
 
 
 def describe_run(
     config: TrainConfig, sha256: Mapping[str, str | None], num_processes: int
 ) -> dict[str, Any]:
     """What identifies a run: the settings, data and base model that decide what is learned."""
+    base = describe_base(config.model_path) | {"seed": config.seed}
+    if config.tune == "qlora":
+        base["quantization"] = FORMAT  # the adapter has learned beside rounded weights
     return {
         "settings": config.deciding() | {"num_processes": num_processes},
         "sha256": dict(sha256),
-        "base_model": describe_base(config.model_path) | {"seed": config.seed},
+        "base_model": base,
     }
 
 
@@ -65,6 +72,29 @@ def find_start(config: TrainConfig, run: Mapping[str, Any]) -> Checkpoint | None
     if start is None:
         raise UsageError(f"--resume: {config.resume} is not a checkpoint of {config.output_dir}")
     return start
+
+
+def check_same_everywhere(
+    accelerator: Accelerator, run: Mapping[str, Any], start: Checkpoint | None
+) -> None:
+    """Whether all processes, on whatever machines, have the same settings, data and start.
+
+    Raises:
+        UserError: in all of them; it names the first that differs, and the difference.
+    """
+    name = "the first step" if start is None else start.path.name
+    [(first, first_name), *others] = everyones(accelerator, (dict(run), name))
+    for process, (other, other_name) in enumerate(others, start=1):
+        if difference := _difference(first, other):
+            raise UserError(
+                f"process {process} would train something else than process 0: {difference}\n"
+                "Give all processes the same command and the same files"
+            )
+        if other_name != first_name:
+            raise UserError(
+                f"process {process} would go on from {other_name}, process 0 from {first_name}\n"
+                "--output_dir must be one folder that all machines share"
+            )
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}

@@ -29,6 +29,12 @@ class StopRequest:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 
+    def end_undisturbed(self) -> None:
+        """From now on, and afterwards, no signal shall cut this process's last words."""
+        self.previous = dict.fromkeys(self.previous, signal.SIG_IGN)
+        for number in self.previous:
+            signal.signal(number, signal.SIG_IGN)
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt

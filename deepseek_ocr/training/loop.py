@@ -6,39 +6,33 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError
 from torch import nn
 
-from ..data.annotations import Annotation
-from ..errors import EXIT_INTERNAL, UserError
 from ..model.processing import DeepseekOcrProcessor
 from ..progress import Progress
 from ..runlog import RunLog
-from .batches import Batch, Collator, PageDataset, StepRows, Steps, plan_steps
-from .checkpoint import BEST, LAST, Position, link, remove_old_steps, save_checkpoint
+from .averaging import Average
+from .batches import Batch, BatchReader, Collator, PageDataset, lost_worker
+from .checkpoint import Position
 from .config import TrainConfig
-from .curves import draw_curves
+from .curves import read_curve
 from .devices import choose_num_workers
 from .drawn import DrawnPages
+from .failures import TrainingError, explained_memory, explained_numbers
+from .figures import progress_notes, step_figures
 from .heads import TaughtWithGlyphs
 from .interrupts import StopRequest
-from .optimizer import learning_rate, set_learning_rate
-from .step import NotFinite, Unreadable, read_together, totals, train_step
-from .validation import validation_loss
-
-BALANCE_LOSS_WEIGHT = 0.001
-"""Of the balance loss where the router trains, as in the released code; 0 where it does not."""
-
-
-class TrainingError(UserError):
-    """Training cannot go on: the loss is no number, memory ran out, a row broke (exit code 1)."""
-
-    exit_code = EXIT_INTERNAL
+from .optimizer import set_learning_rates
+from .partners import Partners
+from .planning import Planner, StepRows, rows_of
+from .saving import is_due, save_run
+from .schedule import Schedule
+from .step import Unreadable, read_together, totals, train_step
+from .trackers import Tracker
+from .validation import Validator, better
 
 
 @dataclass(kw_only=True)
@@ -49,42 +43,52 @@ class Training:
     accelerator: Accelerator
     model: nn.Module
     optimizer: Any
+    average: Average | None
     processor: DeepseekOcrProcessor
-    rows: Sequence[Annotation]
-    val_rows: Sequence[Annotation]
-    drawn: DrawnPages | None
+    dataset: PageDataset | DrawnPages
+    collator: Collator
+    planner: Planner
+    validator: Validator | None
     position: Position
     run: dict[str, Any]
     log: RunLog
+    tracker: Tracker
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        self.num_workers = choose_num_workers(self.accelerator.device, self.config.num_workers)
-        self.collator = Collator(self.processor)
-        root = self.config.data_root or Path()  # none where all pages are drawn
-        self.dataset = self.drawn or PageDataset(
-            self.rows, self.processor, root, augmentation=self.config.augmentation
+        config = self.config
+        num_workers = choose_num_workers(self.accelerator.device, config.num_workers)
+        self.reader = BatchReader(self.dataset, self.collator, num_workers)
+        epochs = 1 if isinstance(self.dataset, DrawnPages) else config.epochs
+        planned = sum(self.planner.num_steps(1 + number) for number in range(epochs))
+        self.num_steps = min(planned, config.max_steps or planned)
+        self.schedule = Schedule(
+            name=config.lr_schedule,
+            num_steps=self.num_steps,
+            warmup_ratio=config.warmup_ratio,
+            decay_ratio=config.decay_ratio,
         )
-        self.val_dataset = PageDataset(self.val_rows, self.processor, root)
-        self.steps_per_epoch = len(self.plan(epoch=1))
-        planned = (1 if self.drawn else self.config.epochs) * self.steps_per_epoch
-        self.num_steps = min(planned, self.config.max_steps or planned)
+        self.partners = Partners(self.accelerator)
         self.saved_step = self.position.step
+        self.best_before = self.position.best  # the name of the best that was saved last
+        if self.validator is not None:
+            self.validator.log, self.validator.tracker = self.log, self.tracker
 
     @property
     def is_main(self) -> bool:
         """Whether this process writes the files."""
         return self.accelerator.is_main_process
 
-    def plan(self, epoch: int) -> list[StepRows]:
-        """The steps of an epoch on this process."""
-        return plan_steps(
-            self.dataset.order(seed=self.config.seed, epoch=epoch),
-            batch_size=self.config.batch_size,
-            grad_accum=self.config.grad_accum,
-            num_processes=self.accelerator.num_processes,
-            process=self.accelerator.process_index,
-        )
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to learn: all steps are done, or patience is at its end."""
+        return self.position.step >= self.num_steps or self.is_out_of_patience
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether so many validations as `--patience` allows found nothing better."""
+        patience = self.config.patience
+        return patience is not None and self.position.bad_validations >= patience
 
     def finish(self) -> None:
         """Train from the position on to the end of the run.
@@ -92,26 +96,41 @@ class Training:
         Raises:
             KeyboardInterrupt: the run was asked to stop; the step was finished, and saved.
             TrainingError: the loss is not a number, memory ran out, or a row cannot be read; what
-                was learned before such a row is saved.
+                was learned before such a row is saved. Or another process is gone.
         """
         quiet = self.quiet or not self.is_main
         progress = Progress(self.num_steps, "steps", "train", start=self.position.step, quiet=quiet)
         self.model.train()
-        with StopRequest() as stop, progress:
+        stop = StopRequest()
+        partners = self.partners.explained(self._what_is_saved, stop.end_undisturbed)
+        with stop, progress, partners:
             try:
+                if self.position.step == 0 and self.validator is not None:
+                    self._measure()  # what the model could do before
                 if self.position.validation_due:
-                    self.position.validation_due = False
-                    self._between_steps(progress, stopping=False)
-                while self.position.step < self.num_steps:
+                    self._between_steps(stopping=False)
+                while not self.is_finished:
                     self._epoch(progress, stop)
             except Unreadable as error:
                 raise self._saved_before(error) from None
+            except RuntimeError as error:  # PyTorch raises it in the middle of anything
+                if (lost := lost_worker(error)) is None:
+                    raise
+                raise TrainingError(f"{lost}\n{self._what_is_saved()}") from None
+            if self.position.step > progress.start:
+                self._say_outcome(progress)
+
+    def _what_is_saved(self) -> str:
+        """What is on disk, and what to do, in words."""
+        if not self.saved_step:
+            return "Nothing was saved yet; the same command starts again"
+        return f"Saved after step {self.saved_step}; the same command goes on from there"
 
     def _saved_before(self, error: Unreadable) -> TrainingError:
         """Save what was learned; the error that says what to do."""
         step = self.position.step
         if step > self.saved_step:
-            self.save(f"step-{step}", None)
+            self.save(f"step-{step}")
         saved = f"Saved after step {step}. " if step else ""
         return TrainingError(
             f"after step {step}: {error}\n{saved}Mend the file; the same command then goes on"
@@ -120,25 +139,25 @@ class Training:
     def _epoch(self, progress: Progress, stop: StopRequest) -> None:
         """The steps that are left of the current epoch."""
         position = self.position
-        if position.step_in_epoch == self.steps_per_epoch:
+        if position.step_in_epoch == self.planner.num_steps(position.epoch):
             position.epoch, position.step_in_epoch = position.epoch + 1, 0
             position.epoch_loss, position.epoch_tokens = 0.0, 0
-        left = self.plan(position.epoch)[position.step_in_epoch :]
+        left = self.planner.epoch(position.epoch)[position.step_in_epoch :]
         left = left[: self.num_steps - position.step]
         began = time.monotonic()
-        self.dataset.set_epoch(position.epoch)
-        steps = Steps(self.dataset, self.collator, left, self.num_workers)
+        steps = self.reader.steps(left, position.epoch)
         for rows, batches in read_together(self.accelerator, steps):
             self._step(rows, batches, progress, began)
             stopping = totals(self.accelerator, [int(stop.requested)]) != [0]
-            self._between_steps(progress, stopping)
+            self._between_steps(stopping)
             began = time.monotonic()  # waiting for the next batch counts, validation does not
-            if stopping and position.step < self.num_steps:
-                if self.is_main:
-                    progress.message(
-                        f"stopped and saved after step {position.step} of {self.num_steps}; "
-                        "the same command goes on from there"
-                    )
+            if self.is_finished:
+                return
+            if stopping:
+                progress.message(
+                    f"stopped and saved after step {position.step} of {self.num_steps}; "
+                    "the same command goes on from there"
+                )
                 raise KeyboardInterrupt
 
     def _step(
@@ -146,13 +165,8 @@ class Training:
     ) -> None:
         """Learn one step and log it; it began with waiting for its batches."""
         config, position = self.config, self.position
-        lr = learning_rate(
-            position.step,
-            peak=config.peak_lr,
-            num_steps=self.num_steps,
-            warmup_ratio=config.warmup_ratio,
-        )
-        set_learning_rate(self.optimizer, lr)
+        share = self.schedule(position.step)
+        set_learning_rates(self.optimizer, share)
         self._set_glyph_weight()
         with self._explained(rows, batches), self._balance_loss():
             result = train_step(
@@ -161,31 +175,30 @@ class Training:
                 self.optimizer,
                 batches,
                 max_norm=config.max_grad_norm,
+                label_smoothing=config.label_smoothing,
             )
+        if self.average is not None:
+            self.average.update(self._own_model)
         seconds = max(time.monotonic() - began, 1e-9)
         position.step += 1
         position.step_in_epoch += 1
         position.epoch_loss += result.loss * result.num_learned
         position.epoch_tokens += result.num_learned
-        tokens_per_s = round(result.num_positions / seconds, 1)
-        self._metrics(
-            "step",
-            epoch=position.epoch,
-            step=position.step,
-            loss=result.loss,
-            lr=lr,
-            grad_norm=result.grad_norm,
-            num_learned=result.num_learned,
-            tokens_per_s=tokens_per_s,
-            samples_per_s=round(result.num_rows / seconds, 3),
-            **({} if result.glyph_loss is None else {"glyph_loss": result.glyph_loss}),
+        figures = step_figures(
+            result, lr=config.peak_lr * share, seconds=seconds, device=self.accelerator.device
         )
-        rate: dict[str, Any] = {"tokens/s": f"{tokens_per_s:.0f}"}
-        progress.advance(loss=f"{result.loss:.4f}", lr=f"{lr:.2e}", **rate)
+        self._metrics("step", figures)
+        notes: dict[str, Any] = progress_notes(figures)
+        progress.advance(**notes)
+
+    @property
+    def _own_model(self) -> Any:
+        """The model without what accelerate wraps around it."""
+        return self.accelerator.unwrap_model(self.model)
 
     def _set_glyph_weight(self) -> None:
         """Of this step: on a line from the first step's to the last's."""
-        own = self.accelerator.unwrap_model(self.model)
+        own = self._own_model
         if isinstance(own, TaughtWithGlyphs):
             first, last = self.config.glyph_weights
             own.weight = first + (last - first) * self.position.step / max(self.num_steps - 1, 1)
@@ -193,10 +206,9 @@ class Training:
     @contextlib.contextmanager
     def _balance_loss(self) -> Iterator[None]:
         """Its weight while a step learns; the config that is saved keeps its own."""
-        config = self.accelerator.unwrap_model(self.model).config
+        config = self._own_model.config
         before = config.balance_loss_weight
-        trains_router = self.config.tune == "full" and "router" in self.config.trained_parts
-        config.balance_loss_weight = BALANCE_LOSS_WEIGHT if trains_router else 0.0
+        config.balance_loss_weight = self.config.balance_weight
         try:
             yield
         finally:
@@ -206,115 +218,108 @@ class Training:
     def _explained(self, rows: StepRows, batches: Sequence[Batch]) -> Iterator[None]:
         """Numbers that are none, and exhausted memory, as errors that say where and what to do."""
         number = self.position.step + 1
-        try:
-            yield
-        except NotFinite as error:
-            found = rows.batches if error.batch is None else [rows.batches[error.batch]]
-            names = ", ".join(self.dataset.name(i) for batch in found for i in batch)
-            raise TrainingError(
-                f"step {number}: {error} is not a finite number; rows: {names}\n"
-                "Look at these rows, lower --lr, or use --dtype float32"
-            ) from None
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            height, width = max(tuple(batch["input_ids"].shape) for batch in batches)
-            raise TrainingError(
-                f"step {number}: out of memory with {height} rows of {width} positions\n"
-                "Lower --batch_size (and raise --grad_accum by as much), then --max_tiles or "
-                "--mode; --tune lora and fewer --parts need less, too"
-            ) from None
 
-    def _between_steps(self, progress: Progress, stopping: bool) -> None:
+        def names(batch: int | None, process: int | None) -> str:
+            met = rows if process is None else self._rows_on(process)
+            found = met.batches if batch is None else [met.batches[batch]]
+            return ", ".join(self.dataset.name(i) for b in found for i in rows_of(b))
+
+        def content() -> str:
+            height, width = max(tuple(batch["input_ids"].shape) for batch in batches)
+            return f"{height} rows of {width} positions"
+
+        with (
+            explained_numbers(number, names),
+            explained_memory(self.config, f"step {number}", content),
+        ):
+            yield
+
+    def _rows_on(self, process: int) -> StepRows:
+        """The rows of the current step on one of the processes."""
+        ours = self.planner
+        planner = Planner(self.config, self.dataset, ours.costs, ours.num_processes, process)
+        return planner.epoch(self.position.epoch)[self.position.step_in_epoch]
+
+    def _between_steps(self, stopping: bool) -> None:
         """Validation, checkpoint and curves, where they are due."""
         position, config = self.position, self.config
-        epoch_ends = position.step_in_epoch == self.steps_per_epoch
-        ends = stopping or epoch_ends or position.step == self.num_steps
-        validates = (
-            epoch_ends or (ends and not stopping) or _is_due(position.step, config.eval_steps)
-        )
-        loss = self._validate(progress) if validates and self.val_rows else None
-        if epoch_ends:
-            self._metrics(
-                "epoch",
-                epoch=position.epoch,
-                step=position.step,
-                loss=position.epoch_loss / position.epoch_tokens,
-            )
-        if ends or _is_due(position.step, config.save_steps):
-            self.save(f"epoch-{position.epoch}" if epoch_ends else f"step-{position.step}", loss)
+        epoch_ends = position.step_in_epoch == self.planner.num_steps(position.epoch)
+        last = position.step == self.num_steps
+        name = f"epoch-{position.epoch}" if epoch_ends else f"step-{position.step}"
+        improved = False
+        if self.validator is not None:
+            due = epoch_ends or last or is_due(position.step, config.eval_steps)
+            # who asks to stop may not wait; it is made up for when the run goes on
+            position.validation_due = due and stopping and not last
+            if due and not position.validation_due:
+                improved = self._validate(name)
+        if epoch_ends and not position.validation_due:
+            mean = position.epoch_loss / position.epoch_tokens
+            self._metrics("epoch", {"loss": mean})
+        ends = epoch_ends or last or stopping or self.is_out_of_patience
+        if ends or improved or is_due(position.step, config.save_steps):
+            self.save(name)
 
-    def _validate(self, progress: Progress) -> float:
-        position = self.position
+    def _validate(self, name: str) -> bool:
+        """Whether the validation after a step is the best so far, which `name` will be then."""
+        position, metric = self.position, self.config.best_metric
         position.validation_due = True
-        loss = validation_loss(
-            self.model,
-            self.accelerator,
-            self.val_dataset,
-            self.collator,
-            batch_size=self.config.batch_size,
-            num_workers=self.num_workers,
-        )
+        value = self._measure()[metric]
         position.validation_due = False
-        self._metrics("validation", epoch=position.epoch, step=position.step, loss=loss)
-        if self.is_main:
-            progress.message(f"step {position.step}: validation loss {loss:.4f}")
-        return loss
+        if not better(metric, value, position.best_value):
+            position.bad_validations += 1
+            return False
+        position.best_value, position.best, position.bad_validations = value, name, 0
+        return True
 
-    def save(self, name: str, loss: float | None) -> None:
-        """Write a checkpoint with its links, and the curves; `loss` is its validation loss.
+    def _measure(self) -> dict[str, float]:
+        assert self.validator is not None
+        position = self.position
+        with self._averaged():
+            return self.validator.measure(self.model, step=position.step, epoch=position.epoch)
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """While this lasts the model holds the average of its weights, where there is one."""
+        if self.average is None:
+            return contextlib.nullcontext()
+        return self.average.in_place_of(self._own_model)
+
+    def _say_outcome(self, progress: Progress) -> None:
+        """What a finished run found: that it ended early, or that nothing became better."""
+        position, metric = self.position, self.config.best_metric
+        if not self.is_main or position.best_value is None:
+            return
+        if self.is_out_of_patience and position.step < self.num_steps:
+            self.log.event("early_stop", step=position.step, of=self.num_steps, best=position.best)
+            progress.message(
+                f"stopped early after step {position.step} of {self.num_steps}: "
+                f"{position.bad_validations} validations without a better {metric} than "
+                f"{position.best_value:.4f} of {position.best}"
+            )
+        before = read_curve(self.config.output_dir, "validation", metric).get(0)
+        if before is not None and not better(metric, position.best_value, before):
+            reason = (
+                f"no checkpoint is better than the model before training ({metric} {before:.4f}, "
+                f"the best then {position.best_value:.4f} of {position.best}); lower --lr, or "
+                "train longer"
+            )
+            self.log.event("no_gain", reason=reason)
+            progress.message(f"warning: {reason}")
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint with its links, and the curves.
 
         Raises:
             TrainingError: it cannot be written; the checkpoints before it are whole.
         """
-        position = self.position
-        if loss is not None and (position.best_loss is None or loss < position.best_loss):
-            position.best_loss, position.best = loss, name
+        with self._averaged():
+            save_run(self, name)
+        self.saved_step = self.position.step
+        self.best_before = self.position.best
+
+    def _metrics(self, event: str, figures: dict[str, Any]) -> None:
+        """To the log, and whoever else follows."""
         if self.is_main:
-            try:
-                self._write(name)
-            except (OSError, SafetensorError) as error:
-                raise TrainingError(
-                    f"{self.config.output_dir / name}: cannot be written ({error})\n"
-                    "Make room; the same command then goes on from the checkpoint before"
-                ) from None
-        self.saved_step = position.step
-        self.accelerator.wait_for_everyone()
-
-    def _write(self, name: str) -> None:
-        folder, scaler = self.config.output_dir, self.accelerator.scaler
-        path = save_checkpoint(
-            folder,
-            name,
-            model=self.accelerator.unwrap_model(self.model),
-            processor=self.processor,
-            optimizer=getattr(self.optimizer, "optimizer", self.optimizer),
-            position=self.position,
-            run=self.run,
-            scaler=None if scaler is None else scaler.state_dict(),
-        )
-        set_links(folder, name, self.position)
-        if self.config.keep is not None:
-            remove_old_steps(folder, self.config.keep)
-        self.log.event("saved", step=self.position.step, path=path)
-        draw_curves(folder)
-
-    def _metrics(self, event: str, **figures: Any) -> None:
-        if self.is_main:
-            self.log.metrics(event, **figures)
-
-
-def set_links(output_dir: Path, name: str, position: Position) -> None:
-    """`last` -> `name`; `best` -> the lowest validation loss, without one the same as `last`."""
-    link(output_dir, LAST, name)
-    best = position.best if position.best and (output_dir / position.best).is_dir() else name
-    link(output_dir, BEST, best)
-
-
-def _is_due(step: int, interval: int | None) -> bool:
-    return interval is not None and step % interval == 0
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    kinds = (torch.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+            position = self.position
+            self.log.metrics(event, epoch=position.epoch, step=position.step, **figures)
+            self.tracker.log(event, figures, position.step)

@@ -1,48 +1,93 @@
-"""AdamW and the learning rate of each step."""
+"""Optimizers over what trains, with a learning rate and a weight decay for each part."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
+from ..errors import UsageError
+from ..model.late_imports import import_bitsandbytes
+from .heads import without_heads
+from .parts import assign_parts, published_name
+
+ASKED_BY = "--optimizer adamw8bit"
 BETAS = (0.9, 0.999)
+PEAK = "peak_lr"
+"""Where a group of parameters keeps its learning rate after warm-up; `lr` is that of the step."""
 
 
-def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over what trains (Adam with decoupled weight decay, arXiv 1711.05101).
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Peak learning rate and weight decay, and those of the parts that have their own."""
 
-    Matrices decay; norms, biases and other vectors do not.
+    lr: float
+    weight_decay: float
+    part_lr: Mapping[str, float] = field(default_factory=dict)
+    part_weight_decay: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, part: str | None, *, decays: bool) -> tuple[float, float]:
+        """Learning rate and weight decay of a part's parameters; None: of no part of the model."""
+        decay = self.part_weight_decay.get(part or "", self.weight_decay)
+        return self.part_lr.get(part or "", self.lr), decay if decays else 0.0
+
+
+def check_optimizer(name: str, device: torch.device) -> None:
+    """Whether an optimizer can run there.
+
+    Raises:
+        UsageError: adamw8bit without CUDA, or without bitsandbytes.
     """
+    if name != "adamw8bit":
+        return
+    if device.type != "cuda":
+        raise UsageError(
+            f"{ASKED_BY} needs CUDA, not {device.type}; use adamw, or adafactor, which "
+            "needs less memory, too"
+        )
+    import_bitsandbytes(ASKED_BY)
+
+
+def make_optimizer(name: str, model: nn.Module, rates: Rates) -> torch.optim.Optimizer:
+    """Optimizer `name` over what trains, the rates as `rates` says.
+
+    adamw: Adam with decoupled weight decay (1711.05101), fused where torch can; adamw8bit: the same
+    with its state in 8 bits (2110.02861), through bitsandbytes; adafactor: one number a row and
+    column in place of Adam's two a weight (1804.04235), through torch.
+    """
+    groups = parameter_groups(model, rates)
+    if name == "adamw8bit":
+        return import_bitsandbytes(ASKED_BY).optim.AdamW8bit(groups, betas=BETAS)
+    if name == "adafactor":
+        return torch.optim.Adafactor(groups, lr=rates.lr)
+    fused = all(p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
+    return torch.optim.AdamW(groups, lr=rates.lr, betas=BETAS, fused=fused)
+
+
+def parameter_groups(model: nn.Module, rates: Rates) -> list[dict[str, Any]]:
+    """What trains, those of one learning rate and weight decay together.
+
+    Matrices decay; norms, biases and other vectors do not. An adapter's parameters belong to the
+    part that they change, heads that name glyphs to none.
+    """
+    own = without_heads(model)
+    names = {parameter: published_name(name) for name, parameter in own.named_parameters()}
+    owners = assign_parts(names.values())
     trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in sorted(trained, key=lambda p: p.ndim <= 1):  # the matrices first
+        part = owners[names[parameter]] if parameter in names else None
+        groups.setdefault(rates.of(part, decays=parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": parameters, "lr": lr, PEAK: lr, "weight_decay": decay}
+        for (lr, decay), parameters in groups.items()
     ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=lr, betas=BETAS, fused=_can_fuse(trained)
-    )
 
 
-def _can_fuse(parameters: Iterable[nn.Parameter]) -> bool:
-    return all(p.device.type in ("cpu", "cuda") for p in parameters)
-
-
-def learning_rate(step: int, *, peak: float, num_steps: int, warmup_ratio: float) -> float:
-    """Of step number `step`, from 0: a line up to `peak`, then half a cosine down towards 0.
-
-    The first and the last step learn, too: 0 would be reached one step before and after them.
-    """
-    num_warmup = math.ceil(warmup_ratio * num_steps)
-    if step < num_warmup:
-        return peak * (step + 1) / num_warmup
-    progress = (step - num_warmup) / max(num_steps - num_warmup, 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """For all groups alike."""
+def set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Give every group this share of its peak learning rate."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = group[PEAK] * share

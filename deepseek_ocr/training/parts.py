@@ -12,7 +12,7 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
 
@@ -113,32 +113,90 @@ def choose_trained(model: nn.Module, parts: Iterable[str]) -> None:
 
 
 def count_by_part(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """Part -> numbers of trained and frozen parameters; an adapter counts with what it changes."""
-    parameters: dict[str, list[nn.Parameter]] = defaultdict(list)
-    for name, parameter in model.named_parameters():
-        parameters[published_name(name)].append(parameter)
-    owners = assign_parts(parameters)
+    """Part -> numbers of trained and frozen parameters; an adapter counts with what it changes.
+
+    A weight packed into four bits counts as what it stands for.
+    """
     counts = dict.fromkeys(PARTS, (0, 0))
-    for name, group in parameters.items():
-        trained = sum(p.numel() for p in group if p.requires_grad)
-        frozen = sum(p.numel() for p in group if not p.requires_grad)
-        before = counts[owners[name]]
-        counts[owners[name]] = (before[0] + trained, before[1] + frozen)
+    for part, tensors in _tensors_by_part(model).items():
+        trained = sum(tensor.size for tensor in tensors if tensor.trains)
+        counts[part] = (trained, sum(tensor.size for tensor in tensors) - trained)
     return counts
+
+
+def formats_by_part(model: nn.Module) -> dict[str, str]:
+    """Part -> the formats of its parameters, that of the most of them first: `4 bits, float32`."""
+    formats = {}
+    for part, tensors in _tensors_by_part(model).items():
+        sizes: dict[str, int] = defaultdict(int)
+        for tensor in tensors:
+            sizes[tensor.format] += tensor.size
+        formats[part] = ", ".join(sorted(sizes, key=lambda name: (-sizes[name], name)))
+    return formats
+
+
+class _Tensor(NamedTuple):
+    """Of a model: how many numbers it stands for, in which format, and whether it trains."""
+
+    size: int
+    format: str
+    trains: bool
+
+
+def _tensors_by_part(model: nn.Module) -> dict[str, list[_Tensor]]:
+    from ..model.quantization import (
+        PackedWeights,
+    )  # here: the flags' names are checked without torch
+
+    packed = {
+        f"{name}.{own}": module.num_weights if own == PackedWeights.CODES else 0
+        for name, module in model.named_modules()
+        if isinstance(module, PackedWeights)
+        for own, _ in module.named_parameters()
+    }
+    parameters = dict(model.named_parameters())
+    owners = assign_parts(published_name(name) for name in parameters)
+    found: dict[str, list[_Tensor]] = defaultdict(list)
+    for name, parameter in parameters.items():
+        size = packed.get(name, parameter.numel())
+        format = "4 bits" if name in packed else str(parameter.dtype).removeprefix("torch.")
+        if size:
+            found[owners[published_name(name)]].append(
+                _Tensor(size, format, parameter.requires_grad)
+            )
+    return found
 
 
 def published_name(name: str) -> str:
     """A parameter's name under a PEFT adapter -> the name of the parameter it is, or changes."""
     name = name.removeprefix("base_model.model.")
-    return re.sub(r"\.(base_layer|lora_A\.\w+|lora_B\.\w+)(?=\.|$)", "", name)
+    return re.sub(r"\.(base_layer|lora_(A|B|magnitude_vector)\.\w+)(?=\.|$)", "", name)
 
 
-def parts_table(counts: Mapping[str, tuple[int, int]]) -> str:
-    """What `count_by_part` found, with the totals, as aligned lines."""
+def parts_table(
+    counts: Mapping[str, tuple[int, int]],
+    formats: Mapping[str, str] | None = None,
+    rates: Mapping[str, tuple[float, float]] | None = None,
+) -> str:
+    """What `count_by_part` found, with the totals, as aligned lines.
+
+    Args:
+        formats: what `formats_by_part` found, for a column of its own.
+        rates: part -> peak learning rate and weight decay, shown where the part trains.
+    """
+    formats, rates = formats or {}, rates or {}
     trained, frozen = map(sum, zip(*counts.values(), strict=True))
-    counts = {**counts, "total": (trained, frozen)}
-    lines = [f"{'part':<12}{'trained':>15}{'frozen':>15}"]
-    lines += [
-        f"{part:<12}{trained:>15,}{frozen:>15,}" for part, (trained, frozen) in counts.items()
-    ]
-    return "\n".join(lines)
+    rows = [("part", "trained", "frozen", "lr", "decay", "format")]
+    for part, (learns, rests) in {**counts, "total": (trained, frozen)}.items():
+        lr, decay = (f"{r:g}" for r in rates[part]) if learns and part in rates else ("", "")
+        rows.append((part, f"{learns:,}", f"{rests:,}", lr, decay, formats.get(part, "")))
+    columns = zip((12, -15, -15, -10, -8, 0), zip(*rows, strict=True), strict=True)
+    shown = [_aligned(cells, width) for width, cells in columns if any(cells[1:])]
+    return "\n".join("".join(cells).rstrip() for cells in zip(*shown, strict=True))
+
+
+def _aligned(cells: Iterable[str], width: int) -> list[str]:
+    """A column of `width` characters, filled on the left if that is below 0; 0: two before it."""
+    if width == 0:
+        return [f"  {cell}" for cell in cells]
+    return [cell.ljust(width) if width > 0 else cell.rjust(-width) for cell in cells]

@@ -5,10 +5,7 @@ Everything that can be refused is refused before the first file is written.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,46 +16,68 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from ..data.annotations import Annotation, read_annotations
-from ..errors import UsageError, UserError
+from ..errors import UsageError
 from ..files import make_output_dir, sha256_of
 from ..model.presets import PRESETS
+from ..model.processing import DeepseekOcrProcessor
+from ..model.recomputation import recompute
 from ..progress import Progress
 from ..runlog import RunLog, versions
+from .averaging import Average
+from .batches import Collator, PageDataset
 from .checkpoint import (
     BEST,
     Checkpoint,
     Position,
     has_heads,
     load_heads,
-    load_optimizer,
-    load_random_states,
     remove_left_overs,
 )
+from .compilation import check_compile, compile_layers
 from .config import TrainConfig
-from .devices import accelerator_for, repeatable
-from .drawn import PROMPT, draw_pages
+from .devices import (
+    accelerator_for,
+    choose_num_workers,
+    distribute,
+    repeatable,
+    shares_weights,
+)
+from .drawn import PROMPT, DrawnPages, draw_pages
+from .feature_cache import prepare_features
+from .folder_lock import alone_in
 from .heads import TaughtWithGlyphs, make_heads, without_heads
-from .identity import describe_run, find_start
-from .loop import Training, set_links
-from .optimizer import make_optimizer
-from .parts import count_by_part, parts_table
-from .rows import check_lengths, common_prompt
+from .identity import check_same_everywhere, describe_run, find_start
+from .loop import Training
+from .optimizer import Rates, check_optimizer, make_optimizer
+from .parts import count_by_part, formats_by_part, parts_table
+from .planning import Planner, RowCost
+from .rehearsal import check_memory, check_weights_fit, dry_run, try_largest
+from .rows import common_prompt, row_costs
 from .sample_sheet import write_samples
-from .step import reach_a_parameter
-from .trainable import load_trainable, with_view_settings
+from .saving import TRAINED, set_links
+from .state import load_extra, load_optimizer, load_random_states
+from .trackers import Tracker, check_trackers, open_trackers
+from .trainable import load_trainable, rates_by_part, with_view_settings
+from .validation import Validator
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """The rows of a run and the SHA-256 of their files; no rows where pages are drawn."""
+    """The rows of a run and the SHA-256 of the files that identify it.
+
+    No `rows` where pages are drawn.
+    """
 
     rows: Sequence[Annotation]
     val_rows: Sequence[Annotation]
+    guard_rows: Sequence[Annotation]
     sha256: Mapping[str, str | None]
 
 
 def train(config: TrainConfig, *, quiet: bool = False) -> Path:
     """Train as `config` says; the path of the best checkpoint (the last one without validation).
+
+    With `dry_run` that of the output folder, into which nothing was written.
 
     Progress goes to stderr, unless `quiet`. A run that was stopped goes on where it was.
 
@@ -67,28 +86,40 @@ def train(config: TrainConfig, *, quiet: bool = False) -> Path:
         TrainingError: the loss was not a number, memory ran out, or a row could not be read.
         KeyboardInterrupt: stopped by a signal, after the step was finished and saved.
     """
+    check_trackers(config.trackers)
     samples = read_samples(config)
     text_only = not all(row.images for row in samples.rows)
     with (
         accelerator_for(config.device, config.dtype, find_unused=text_only) as accelerator,
         repeatable(accelerator.device),
     ):
+        check_optimizer(config.optimizer, accelerator.device)
+        if config.compile:
+            check_compile(accelerator.device)
         run = describe_run(config, samples.sha256, accelerator.num_processes)
         checkpoint = find_start(config, run)
+        check_same_everywhere(accelerator, run, checkpoint)
         training = prepare(config, samples, accelerator, run, checkpoint, quiet)
+        if config.dry_run:
+            dry_run(training)
+            return config.output_dir
+        if not training.is_finished:
+            check_memory(training)
+            if config.try_largest:
+                try_largest(training)
         _run_logged(training, samples, checkpoint)
     return (config.output_dir / BEST).resolve()
 
 
 def read_samples(config: TrainConfig) -> Samples:
-    """The rows of the train file and the validation file, all checked."""
-    rows, val_rows = (
+    """The rows of the train file, the validation file and the guard file, all checked."""
+    rows, val_rows, guard_rows = (
         read_annotations(file, config.data_root) if file and config.data_root else []
-        for file in (config.train_file, config.val_file)
+        for file in (config.train_file, config.val_file, config.guard_file)
     )
     files = {"train_file": config.train_file, "val_file": config.val_file}
     sha256 = {name: sha256_of(path) if path else None for name, path in files.items()}
-    return Samples(rows=rows, val_rows=val_rows, sha256=sha256)
+    return Samples(rows=rows, val_rows=val_rows, guard_rows=guard_rows, sha256=sha256)
 
 
 def prepare(
@@ -100,45 +131,127 @@ def prepare(
     quiet: bool = False,
 ) -> Training:
     """The run in memory, at the start or where `checkpoint` was."""
+    check_weights_fit(config, accelerator)
     set_seed(config.seed)
     model, processor = load_trainable(config, accelerator, checkpoint)
     processor = with_view_settings(processor, config)
     max_length = choose_max_length(config, model.config.text_config.max_position_embeddings)
-    drawn = None
-    if config.synth is None:
-        processor.prompt = common_prompt(samples.rows)
-    else:
-        processor.prompt = PROMPT
-        drawn = draw_pages(config, processor, max_length, accelerator.num_processes)
-    for rows in (samples.rows, samples.val_rows):
-        if config.data_root is not None:
-            check_lengths(rows, processor, config.data_root, max_length)
+    dataset, costs = _learned_from(
+        config, samples, processor, max_length, accelerator.num_processes
+    )
     if config.has_heads:
         model = with_heads(model, config, checkpoint)
-    optimizer = make_optimizer(
-        model.to(accelerator.device), lr=config.peak_lr, weight_decay=config.weight_decay
+    if config.feature_cache is not None and not config.dry_run:
+        assert isinstance(dataset, PageDataset)
+        prepare_features(
+            model.to(accelerator.device),
+            accelerator,
+            dataset,
+            config.feature_cache,
+            num_workers=choose_num_workers(accelerator.device, config.num_workers),
+            quiet=quiet,
+        )
+    model, optimizer, average = _learner(config, accelerator, model, checkpoint)
+    collator = Collator(processor)
+    log = RunLog(config.output_dir, "train")
+    validator = Validator(
+        config,
+        accelerator,
+        processor,
+        samples.val_rows,
+        samples.guard_rows,
+        collator,
+        log,
+        quiet=quiet or not accelerator.is_main_process,
     )
-    if checkpoint is not None:
-        load_optimizer(checkpoint.path, model, optimizer)
-        load_random_states(checkpoint.path)
-    reach_a_parameter(model)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    if checkpoint is not None and accelerator.scaler is not None:
-        accelerator.scaler.load_state_dict(dict(checkpoint.scaler))
     return Training(
         config=config,
         accelerator=accelerator,
         model=model,
         optimizer=optimizer,
+        average=average,
         processor=processor,
-        rows=samples.rows,
-        val_rows=samples.val_rows,
-        drawn=drawn,
+        dataset=dataset,
+        collator=collator,
+        planner=Planner(
+            config, dataset, costs, accelerator.num_processes, accelerator.process_index
+        ),
+        validator=validator if samples.val_rows else None,
         position=checkpoint.position if checkpoint else Position(),
         run=run,
-        log=RunLog(config.output_dir, "train"),
+        log=log,
+        tracker=_tracker(config, accelerator),
         quiet=quiet,
     )
+
+
+def _learned_from(
+    config: TrainConfig,
+    samples: Samples,
+    processor: DeepseekOcrProcessor,
+    max_length: int,
+    num_processes: int,
+) -> tuple[PageDataset | DrawnPages, list[RowCost] | None]:
+    """The rows of the train file with what each takes, or pages to draw; their prompt is kept.
+
+    Raises:
+        UserError: a row, of whichever file, does not fit into `max_length` positions.
+    """
+    root = config.data_root or Path()  # none where all pages are drawn
+    for rows in (samples.val_rows, samples.guard_rows):
+        row_costs(rows, processor, root, max_length)
+    if config.synth is not None:
+        processor.prompt = PROMPT
+        return draw_pages(config, processor, max_length, num_processes), None
+    processor.prompt = common_prompt(samples.rows)
+    costs = row_costs(samples.rows, processor, root, max_length)
+    return PageDataset(samples.rows, processor, root, augmentation=config.augmentation), costs
+
+
+def _learner(
+    config: TrainConfig, accelerator: Accelerator, model: nn.Module, checkpoint: Checkpoint | None
+) -> tuple[nn.Module, Any, Average | None]:
+    """The model on its device, its optimizer and its average, as they were at the checkpoint."""
+    rates = Rates(
+        lr=config.peak_lr,
+        weight_decay=config.weight_decay,
+        part_lr=config.lr_of_parts,
+        part_weight_decay=config.weight_decay_of_parts,
+    )
+    if config.recomputed:
+        recompute(model, config.recomputed)
+    if config.compile:
+        compile_layers(model)
+    model, optimizer = distribute(
+        model,
+        lambda model: make_optimizer(config.optimizer, model, rates),
+        accelerator,
+        shared=shares_weights(config, accelerator),
+    )
+    if checkpoint is not None:
+        load_optimizer(checkpoint.path, accelerator.unwrap_model(model), optimizer.optimizer)
+        load_random_states(checkpoint.path, accelerator.process_index)
+        if accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(dict(checkpoint.scaler))
+    return model, optimizer, _average(config, accelerator.unwrap_model(model), checkpoint)
+
+
+def _average(
+    config: TrainConfig, model: nn.Module, checkpoint: Checkpoint | None
+) -> Average | None:
+    """Of the weights, if `--ema` asks for one: checkpoints hold it as the model's weights."""
+    if config.ema is None:
+        return None
+    average = Average(model, config.ema, checkpoint.position.step if checkpoint else 0)
+    if checkpoint is not None:
+        average.load(model, load_extra(checkpoint.path, TRAINED))
+    return average
+
+
+def _tracker(config: TrainConfig, accelerator: Accelerator) -> Tracker:
+    """Of the main process, for the programs that `--track` names; of no use in a dry run."""
+    follows = accelerator.is_main_process and not config.dry_run
+    return open_trackers(config.trackers if follows else (), config.output_dir, config)
 
 
 def with_heads(
@@ -186,7 +299,9 @@ def _run_logged(training: Training, samples: Samples, checkpoint: Checkpoint | N
         except Exception as error:
             log.event("error", type=type(error).__name__, reason=str(error))
             raise
-        log.metrics("end", step=training.position.step, best_loss=training.position.best_loss)
+        finally:
+            training.tracker.close()
+        log.metrics("end", step=training.position.step, best_value=training.position.best_value)
 
 
 def _show_samples(training: Training) -> None:
@@ -197,42 +312,6 @@ def _show_samples(training: Training) -> None:
     path = write_samples(config.output_dir, training.dataset, num_rows=num_rows, seed=config.seed)
     training.log.event("samples", path=path)
     Progress(0, "steps", "train", quiet=training.quiet).message(f"samples: {path}")
-
-
-_locks: set[int] = set()
-
-
-def _drop_locks() -> None:
-    """In a forked worker: else it would hold the lock for a while after this process was killed."""
-    for descriptor in _locks:
-        os.close(descriptor)
-    _locks.clear()
-
-
-os.register_at_fork(after_in_child=_drop_locks)
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a lock on the output folder, which ends with the process.
-
-    Raises:
-        UserError: another run is writing there.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder}: another train.py is writing there; wait for it, or name another "
-                "--output_dir"
-            ) from None
-        _locks.add(descriptor)
-        yield
-    finally:
-        _locks.discard(descriptor)
-        os.close(descriptor)
 
 
 def _log_start(training: Training, samples: Samples) -> None:
@@ -251,14 +330,15 @@ def _log_start(training: Training, samples: Samples) -> None:
         base_model=training.run["base_model"],
         num_rows=len(training.dataset),  # type: ignore[arg-type]
         num_val_rows=len(samples.val_rows),
+        num_guard_rows=len(samples.guard_rows),
         steps=training.num_steps,
         from_step=training.position.step,
     )
-    counts = count_by_part(without_heads(accelerator.unwrap_model(training.model)))
+    own = without_heads(accelerator.unwrap_model(training.model))
+    counts, formats = count_by_part(own), formats_by_part(own)
     trained, frozen = ({part: pair[i] for part, pair in counts.items()} for i in (0, 1))
-    training.log.event("parts", trained=trained, frozen=frozen)
+    training.log.event("parts", trained=trained, frozen=frozen, formats=formats)
     say = Progress(0, "steps", "train", quiet=training.quiet).message
-    say(parts_table(counts))
+    say(parts_table(counts, formats, rates_by_part(training.config)))
     if step := training.position.step:
-        finished = step == training.num_steps
-        say("already finished" if finished else f"going on after step {step}")
+        say("already finished" if training.is_finished else f"going on after step {step}")

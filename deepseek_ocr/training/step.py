@@ -11,7 +11,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -19,15 +19,19 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .batches import Batch, StepRows, Steps, num_learned
+from .batches import Batch, StepRows, Steps, learned_weight, num_learned
+from .sharding import is_sharded, whole_tensor
 
 
 class NotFinite(ArithmeticError):
-    """The loss of batch number `batch` of a step (None: the gradient) is not a finite number."""
+    """The loss of a batch of a step, or the gradient, is not a finite number; in all processes.
 
-    def __init__(self, batch: int | None):
+    `batch` is its number and `process` who met it; both None: the gradient.
+    """
+
+    def __init__(self, batch: int | None, process: int | None = None):
         super().__init__("the gradient" if batch is None else "the loss")
-        self.batch = batch
+        self.batch, self.process = batch, process
 
 
 class Unreadable(Exception):
@@ -39,10 +43,14 @@ class StepResult:
     """Of one step over all processes: mean loss a learned token, gradient norm, counts.
 
     `loss` is without the heads'; `glyph_loss` is theirs a learned token, None where there are none.
+    `balance_loss` is the part of `loss` that evens out the experts; `expert_load` (layers with
+    experts, E) each expert's share of the choices of a layer. None where the model gives none.
     """
 
     loss: float
     glyph_loss: float | None
+    balance_loss: float | None
+    expert_load: Tensor | None
     grad_norm: float
     num_learned: int
     num_positions: int
@@ -73,29 +81,32 @@ def train_step(
     batches: Sequence[Batch],
     *,
     max_norm: float,
+    label_smoothing: float = 0.0,
 ) -> StepResult:
     """Learn from the batches of one step.
 
     Raises:
-        NotFinite: the loss or the gradient is not a number; the weights are as before.
+        NotFinite: the loss or the gradient is not a number; the weights are as before. In all
+            processes alike.
     """
     counts = [sum(map(num_learned, batches)), *_sizes(batches)]
     learned, positions, rows = totals(accelerator, counts)
+    weight = totals(accelerator, [sum(map(learned_weight, batches))])[0]
     own = accelerator.unwrap_model(model)
-    losses, glyph_losses = [], []
+    figures = _Figures()
     for number, batch in enumerate(batches, start=1):
-        last = number == len(batches)
-        with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            loss = model(**to_device(batch, accelerator), num_items_in_batch=learned).loss
-            if loss.requires_grad:  # not where only the vision side trains and no row has a picture
+        with _gradients_kept(model, accelerator, last=number == len(batches)):
+            output = model(
+                **to_device(batch, accelerator),
+                num_items_in_batch=weight,
+                label_smoothing=label_smoothing,
+            )
+            if output.loss.requires_grad:  # not where only the vision side trains, without pictures
                 # the processes' gradients are averaged, and should be added
-                accelerator.backward(loss * accelerator.num_processes)
-        losses.append(loss.detach())
-        if (glyph_loss := getattr(own, "glyph_loss", None)) is not None:
-            losses[-1] = losses[-1] - own.weight * glyph_loss
-            glyph_losses.append(glyph_loss)
-    _check_losses(losses)
-    norm = accelerator.clip_grad_norm_(model.parameters(), max_norm)
+                accelerator.backward(output.loss * accelerator.num_processes)
+        figures.add(output, own, num_tokens=_num_tokens(batch))
+    _check_losses(accelerator, figures.losses)
+    norm = _shorten_gradient(model, accelerator, max_norm)
     if accelerator.scaler is None and not math.isfinite(norm):  # a scaler skips such steps
         raise NotFinite(None)
     if norm == 0:  # no row of any process had a gradient: neither momentum nor decay may act
@@ -103,15 +114,68 @@ def train_step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return StepResult(
-        loss=float(accelerator.reduce(torch.stack(losses).sum())),
-        glyph_loss=(
-            float(accelerator.reduce(torch.stack(glyph_losses).sum())) if glyph_losses else None
-        ),
-        grad_norm=float(norm),
+        loss=_summed(accelerator, figures.losses) or 0.0,
+        glyph_loss=_summed(accelerator, figures.glyph_losses),
+        balance_loss=_summed(accelerator, figures.balance_losses),
+        expert_load=figures.expert_load(accelerator),
+        grad_norm=norm,
         num_learned=learned,
         num_positions=positions,
         num_rows=rows,
     )
+
+
+class _Figures:
+    """What a step's batches gave, one after the other, for its result."""
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.glyph_losses: list[Tensor] = []
+        self.balance_losses: list[Tensor] = []
+        self.loads: list[Tensor] = []
+        self.num_tokens = 0
+
+    def add(self, output: Any, model: Any, *, num_tokens: int) -> None:
+        """The losses without the heads', which `model` has seen; loads weigh by real tokens."""
+        self.losses.append(output.loss.detach())
+        if (glyph_loss := getattr(model, "glyph_loss", None)) is not None:
+            self.losses[-1] = self.losses[-1] - model.weight * glyph_loss
+            self.glyph_losses.append(glyph_loss)
+        if (balance := getattr(output, "balance_loss", None)) is not None:
+            self.balance_losses.append(balance.detach())
+        if (load := getattr(output, "expert_load", None)) is not None:
+            self.loads.append(load * num_tokens)
+            self.num_tokens += num_tokens
+
+    def expert_load(self, accelerator: Accelerator) -> Tensor | None:
+        """(layers with experts, E) over all batches and processes; None where there are none."""
+        if not self.loads:
+            return None
+        summed = accelerator.reduce(torch.stack(self.loads).sum(0))
+        return summed.cpu() / max(totals(accelerator, [self.num_tokens])[0], 1)
+
+
+def _summed(accelerator: Accelerator, losses: Sequence[Tensor]) -> float | None:
+    """Over a step's batches and all processes; None where there are none."""
+    return accelerator.reduce(torch.stack(list(losses)).sum()).item() if losses else None
+
+
+def _gradients_kept(
+    model: nn.Module, accelerator: Accelerator, *, last: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Gradients of all but the last batch stay in their process, to be exchanged once.
+
+    A sharded model exchanges them each time: only so they are never whole in one process.
+    """
+    # DeepSpeed, where accelerate was told to use it, asks here whether to exchange and step
+    accelerator.gradient_state._set_sync_gradients(last)
+    return contextlib.nullcontext() if last or is_sharded(model) else accelerator.no_sync(model)
+
+
+def _shorten_gradient(model: nn.Module, accelerator: Accelerator, max_norm: float) -> float:
+    """Shorten the gradient to `max_norm`; its length before, over all processes."""
+    norm = accelerator.clip_grad_norm_(model.parameters(), max_norm)
+    return 0.0 if norm is None else float(whole_tensor(norm))  # None: DeepSpeed, early on
 
 
 def to_device(batch: Batch, accelerator: Accelerator) -> Batch:
@@ -119,18 +183,32 @@ def to_device(batch: Batch, accelerator: Accelerator) -> Batch:
     return {k: v.to(accelerator.device, non_blocking=True) for k, v in batch.items()}
 
 
+def _num_tokens(batch: Batch) -> int:
+    """Positions without padding; none of a batch that learns nothing, which repeats a row."""
+    return int(batch["attention_mask"].sum()) if num_learned(batch) else 0
+
+
 def _sizes(batches: Sequence[Batch]) -> tuple[int, int]:
     """Positions without padding, and rows, of the batches that learn."""
-    real = [batch for batch in batches if num_learned(batch)]
-    positions = sum(int(batch["attention_mask"].sum()) for batch in real)
-    return positions, sum(len(batch["input_ids"]) for batch in real)
+    rows = sum(_num_samples(batch) for batch in batches if num_learned(batch))
+    return sum(map(_num_tokens, batches)), rows
 
 
-def totals(accelerator: Accelerator, counts: Sequence[int]) -> list[int]:
+def _num_samples(batch: Batch) -> int:
+    if (segments := batch.get("segment_ids")) is not None:  # packed: 1, 2, ... in each row
+        return int(segments.max(dim=1).values.sum())
+    return len(batch["input_ids"])
+
+
+Count = TypeVar("Count", int, float)
+
+
+def totals(accelerator: Accelerator, counts: Sequence[Count]) -> list[Count]:
     """Each count, summed over all processes."""
     if accelerator.num_processes == 1:
         return list(counts)
-    return accelerator.reduce(torch.tensor(counts, device=accelerator.device)).tolist()
+    dtype = torch.float64 if isinstance(counts[0], float) else torch.int64
+    return accelerator.reduce(torch.tensor(counts, dtype=dtype, device=accelerator.device)).tolist()
 
 
 def read_together(accelerator: Accelerator, steps: Steps) -> Iterator[tuple[StepRows, list[Batch]]]:
@@ -147,11 +225,18 @@ def read_together(accelerator: Accelerator, steps: Steps) -> Iterator[tuple[Step
         except UserError as error:
             reason = str(error)
         if totals(accelerator, [bool(reason)]) != [0]:
-            raise Unreadable("\n".join(filter(None, gather_object([reason]))))
+            raise Unreadable("\n".join(filter(None, everyones(accelerator, reason))))
         yield step
 
 
-def _check_losses(losses: Sequence[Tensor]) -> None:
+def _check_losses(accelerator: Accelerator, losses: Sequence[Tensor]) -> None:
     finite = torch.stack(list(losses)).isfinite().tolist()
-    if not all(finite):
-        raise NotFinite(finite.index(False))
+    found = -1 if all(finite) else finite.index(False)
+    for process, batch in enumerate(everyones(accelerator, found)):
+        if batch >= 0:
+            raise NotFinite(batch, process)
+
+
+def everyones(accelerator: Accelerator, value: Any) -> list[Any]:
+    """What each process gave, in the order of the processes."""
+    return gather_object([value]) if accelerator.num_processes > 1 else [value]

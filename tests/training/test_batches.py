@@ -1,8 +1,11 @@
-"""Rows to batches: any mixture of pictures, an order that the seed alone decides."""
+"""Rows to batches: any mixture of pictures, weights and packs, whoever prepares them."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import os
+import signal
 
 import pytest
 import torch
@@ -13,8 +16,17 @@ from deepseek_ocr.data.annotations import read_annotations
 from deepseek_ocr.errors import UserError
 from deepseek_ocr.model.labels import IGNORE
 from deepseek_ocr.training import Collator, PageDataset
-from deepseek_ocr.training.batches import Steps, num_learned, plan_steps, shuffled
-from deepseek_ocr.training.rows import check_lengths, common_prompt, most_image_tokens
+from deepseek_ocr.training.batches import (
+    BatchReader,
+    Steps,
+    WorkerLost,
+    learned_weight,
+    num_learned,
+    plan_steps,
+    shuffled,
+)
+from deepseek_ocr.training.planning import StepRows
+from deepseek_ocr.training.rows import common_prompt
 
 from .samples import make_rows, mixed_rows, small_model, small_processor, write_rows
 
@@ -146,22 +158,134 @@ def test_the_common_prompt_is_the_one_the_model_sees(tmp_path):
     assert common_prompt(annotations) is None
 
 
-def test_lengths_are_those_of_the_rows_and_one_that_is_too_long_is_named(dataset):
-    lengths = [dataset[i]["input_ids"].shape[1] for i in range(len(dataset))]
-    root = dataset.open_page.args[0]
-    check_lengths(dataset.annotations, dataset.processor, root, max(lengths))
-    longest = lengths.index(max(lengths))
-    with pytest.raises(UserError, match=rf"^row {longest}: takes {max(lengths)} positions"):
-        check_lengths(dataset.annotations, dataset.processor, root, max(lengths) - 1)
+def packs_of(*packs: tuple[int, ...]) -> StepRows:
+    return StepRows(batches=(packs,), num_real=1)
 
 
-def test_pictures_are_not_opened_to_check_rows_that_fit_anyway(dataset):
-    def never(*_):
-        raise AssertionError("opened")
+def test_a_pack_holds_its_rows_end_to_end(dataset, collator):
+    packs = [[dataset[i] for i in pack] for pack in [(0, 1, 2), (3, 5)]]
+    batch = collator.packed(packs)
+    lengths = [[row["input_ids"].shape[1] for row in pack] for pack in packs]
+    width = max(map(sum, lengths))
+    assert batch["input_ids"].shape == batch["segment_ids"].shape == (2, width)
+    for line, pack in enumerate(packs):
+        start = 0
+        for number, row in enumerate(pack, start=1):
+            part = (line, slice(start, start := start + row["input_ids"].shape[1]))
+            assert torch.equal(batch["input_ids"][part], row["input_ids"][0])
+            assert torch.equal(batch["labels"][part], row["labels"][0])
+            assert set(batch["segment_ids"][part].tolist()) == {number}
+            assert bool(batch["attention_mask"][part].all())
+        assert not batch["attention_mask"][line, start:].any()
+        assert not batch["segment_ids"][line, start:].any()
+    for name in ("pixel_values", "tile_values", "tile_grids"):
+        rows = torch.cat([row[name] for pack in packs for row in pack])
+        assert torch.equal(batch[name], rows)
 
-    most = most_image_tokens(dataset.processor.image_processor.settings())
-    limit = max(dataset[i]["input_ids"].shape[1] for i in range(len(dataset))) + 2 * most
-    check_lengths(dataset.annotations, dataset.processor, None, limit, open_page=never)
+
+def test_the_first_token_of_a_packed_row_is_never_learned(collator):
+    learns_all = {
+        name: torch.tensor([[7, 8]]) for name in ("input_ids", "attention_mask", "labels")
+    }
+    packed = collator.packed([[learns_all, learns_all]])
+    assert packed["labels"].tolist() == [[IGNORE, 8, IGNORE, 8]]
+    assert num_learned(packed) == 2 * num_learned(collator([learns_all]))
+
+
+def test_packing_changes_neither_the_number_of_learned_tokens_nor_their_loss(dataset, collator):
+    model = small_model()
+    rows = [dataset[i] for i in range(len(dataset))]
+    plain, packed = collator(rows), collator.packed([rows[:4], rows[4:]])
+    assert num_learned(plain) == num_learned(packed)
+    with torch.no_grad():
+        torch.testing.assert_close(model(**packed).loss, model(**plain).loss, atol=1e-5, rtol=0)
+
+
+def test_the_weight_of_a_row_is_that_of_each_of_its_tokens(dataset, collator):
+    weighted = dataclasses.replace(dataset.annotations[0], weight=2.5)
+    one = PageDataset([weighted, dataset.annotations[1]], dataset.processor, dataset.root)
+    first, second = one[0], one[1]
+    assert "label_weights" not in second
+    for batch in (collator([first, second]), collator.packed([[second, first]])):
+        counts = [num_learned(collator([row])) for row in (first, second)]
+        assert learned_weight(batch) == pytest.approx(2.5 * counts[0] + counts[1])
+        assert batch["label_weights"].shape == batch["labels"].shape
+    assert learned_weight(collator([second])) == num_learned(collator([second]))
+
+
+def test_a_row_without_an_answer_learns_its_end_and_no_loss_is_of_nothing(dataset, collator):
+    empty = dataclasses.replace(dataset.annotations[0], text="")
+    batch = collator([PageDataset([empty], dataset.processor, dataset.root)[0]])
+    assert num_learned(batch) == 1
+    assert float(small_model()(**batch).loss.detach()) > 0.1
+
+
+class _Telling(Collator):
+    """Also tells the epoch that the rows were read for, and by which process."""
+
+    def __call__(self, rows):
+        told = {k: torch.tensor([row[k] for row in rows]) for k in ("epoch", "process")}
+        return super().__call__(rows) | told
+
+
+def test_workers_that_stay_read_each_epoch_as_new_ones_would(dataset):
+    collator = _Telling(dataset.processor)
+    plans = {
+        epoch: plan_steps(dataset.order(seed=1, epoch=epoch), batch_size=2) for epoch in (1, 2)
+    }
+    reader = BatchReader(_TellsEpoch(dataset), collator, num_workers=2)
+    processes = set()
+    for epoch, plan in plans.items():
+        alone = Steps(_TellsEpoch(dataset), collator, plan, 0, epoch)
+        for (step, batches), (other, others) in zip(alone, reader.steps(plan, epoch), strict=True):
+            assert step == other
+            for batch, prepared in zip(batches, others, strict=True):
+                assert torch.equal(batch["input_ids"], prepared["input_ids"])
+                assert batch["epoch"].tolist() == prepared["epoch"].tolist() == [epoch] * 2
+                processes |= set(prepared["process"].tolist())
+    assert len(processes) == 2
+
+
+def test_an_epoch_that_was_left_early_does_not_come_back(dataset, collator):
+    reader = BatchReader(dataset, collator, num_workers=1)
+    plan = plan_steps(range(6), batch_size=1)
+    next(iter(reader.steps(plan)))
+    again = [batches[0]["input_ids"] for _, batches in reader.steps(plan[4:])]
+    assert [ids.tolist() for ids in again] == [dataset[i]["input_ids"].tolist() for i in (4, 5)]
+
+
+def test_packs_are_read_by_workers_as_by_the_process_itself(dataset, collator):
+    step = packs_of((0, 1), (2,))
+    alone, helped = (
+        next(iter(Steps(dataset, collator, [step], workers)))[1][0] for workers in (0, 1)
+    )
+    assert alone.keys() == helped.keys()
+    assert all(torch.equal(alone[name], helped[name]) for name in alone)
+
+
+class _TellsEpoch(torch.utils.data.Dataset):
+    """The rows of another dataset with the epoch they were read for, and the process."""
+
+    def __init__(self, dataset):
+        self.dataset, self.epoch = dataset, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __getitem__(self, index):
+        return self.dataset[index] | {"epoch": self.epoch, "process": os.getpid()}
+
+
+class _Dies(torch.utils.data.Dataset):
+    """Kills the process that reads it, as the system does when memory runs out."""
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_told_in_plain_words(collator):
+    with pytest.raises(WorkerLost, match=r"was killed, mostly because memory ran out; lower"):
+        list(Steps(_Dies(), collator, plan_steps([0], batch_size=1), num_workers=1))
 
 
 def test_it_works_under_the_trainer_of_transformers(dataset, collator, tmp_path):
@@ -177,7 +301,6 @@ def test_it_works_under_the_trainer_of_transformers(dataset, collator, tmp_path)
         logging_steps=1,
         save_strategy="no",
         report_to=[],
-        remove_unused_columns=False,
         use_cpu=True,
         disable_tqdm=True,
     )

@@ -6,19 +6,25 @@ import pytest
 import torch
 
 from deepseek_ocr.errors import UsageError
+from deepseek_ocr.model.quantization import quantize_decoder
 from deepseek_ocr.training.batches import Collator, PageDataset
+from deepseek_ocr.training.devices import accelerator_for
 from deepseek_ocr.training.lora import ADAPTABLE, LINEAR_LAYERS, adapted_parts, add_adapter
-from deepseek_ocr.training.optimizer import make_optimizer
+from deepseek_ocr.training.optimizer import Rates, make_optimizer
 from deepseek_ocr.training.parts import (
     PARTS,
+    SETS,
     UNTRAINABLE,
+    VISION,
     assign_parts,
     choose_trained,
     count_by_part,
     expand_parts,
+    formats_by_part,
     parts_table,
     published_name,
 )
+from deepseek_ocr.training.step import train_step
 
 from .samples import mixed_rows, small_model, small_processor
 
@@ -34,6 +40,12 @@ def batch(tmp_path_factory):
     processor = small_processor()
     dataset = PageDataset(mixed_rows(folder), processor, folder)
     return Collator(processor)([dataset[i] for i in range(len(dataset))])
+
+
+@pytest.fixture(scope="module")
+def accelerator():
+    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+        yield accelerator
 
 
 @pytest.mark.parametrize("text", [{}, MLA, V3_ROUTER, {"n_shared_experts": None}])
@@ -102,18 +114,53 @@ def test_only_the_patch_embedding_of_clip_never_has_a_gradient(batch):
     assert without == ["model.vision_model.embeddings.patch_embedding.weight"]
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_step_changes_the_named_part_alone_bit_for_bit(part, batch):
+def test_the_vision_set_has_gradients_in_the_parts_that_other_tools_leave_without(batch):
     model = small_model()
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    choose_trained(model, [part])
-    optimizer = make_optimizer(model, lr=1e-2, weight_decay=0.1)
+    choose_trained(model, expand_parts("vision"))
     model(**batch).loss.backward()
-    optimizer.step()
-    owners = assign_parts(before)
-    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    wanted = {n for n in before if owners[n] == part and not UNTRAINABLE.fullmatch(n)}
-    assert changed == wanted
+    owners = assign_parts(name for name, _ in model.named_parameters())
+    learned = {
+        owners[n] for n, p in model.named_parameters() if p.grad is not None and p.grad.any()
+    }
+    assert learned == {"sam", "compressor", "clip", "projector", "separators"}
+
+
+def changed_by_a_step(model, accelerator, batch):
+    """The names of the parameters that a step of the training loop changes."""
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = make_optimizer("adamw", model, Rates(lr=1e-2, weight_decay=0.1))
+    train_step(model, accelerator, optimizer, [batch], max_norm=1.0)
+    return {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+
+
+@pytest.mark.parametrize("text", [*PARTS, *SETS])
+def test_a_step_changes_the_named_parts_alone_bit_for_bit(text, batch, accelerator):
+    model = small_model(**V3_ROUTER)
+    model.config.balance_loss_weight = 0.001
+    choose_trained(model, expand_parts(text))
+    owners = assign_parts(name for name, _ in model.named_parameters())
+    wanted = {n for n, part in owners.items() if part in expand_parts(text)}
+    assert changed_by_a_step(model, accelerator, batch) == {
+        name for name in wanted if not UNTRAINABLE.fullmatch(name)
+    }
+
+
+@pytest.mark.parametrize(
+    "text, dora",
+    [(text, False) for text in (*ADAPTABLE, *SETS)] + [(text, True) for text in LINEAR_LAYERS],
+)
+def test_a_step_changes_the_adapter_of_the_named_parts_alone_bit_for_bit(
+    text, dora, batch, accelerator
+):
+    parts = adapted_parts(text)
+    model = add_adapter(small_model(), parts, rank=2, dora=dora)
+    adapter = {name for name, _ in model.named_parameters() if "lora_" in name}
+    changed = changed_by_a_step(model, accelerator, batch)
+    assert changed and changed <= adapter
+    # a fresh adapter's second matrix is zero, so that its first has no gradient yet, only decay
+    assert {name for name in adapter if "lora_B" in name} <= changed
+    owners = assign_parts(published_name(name) for name in changed)
+    assert set(owners.values()) == set(parts)
 
 
 @pytest.mark.parametrize("text", [{}, MLA])
@@ -125,12 +172,15 @@ def test_adapters_reach_every_linear_layer_of_their_parts(text):
         adapted = add_adapter(small_model(**text), [part], rank=2)
         found = {published_name(n) for n, p in adapted.named_parameters() if "lora_" in n}
         assert found == {f"{n}.weight" for n in linear if owners[f"{n}.weight"] == part}, part
+    adapted = add_adapter(small_model(**text), tuple(LINEAR_LAYERS), rank=2)
+    found = {published_name(n) for n, p in adapted.named_parameters() if "lora_" in n}
+    assert found == {f"{n}.weight" for n in linear}
 
 
 def test_an_adapter_alone_trains_and_changes_nothing_at_first(batch):
-    plain = small_model()(**batch).logits
+    plain = small_model()(**batch, with_logits=True).logits
     model = add_adapter(small_model(), ADAPTABLE, rank=2)
-    torch.testing.assert_close(model(**batch).logits, plain, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model(**batch, with_logits=True).logits, plain, atol=1e-5, rtol=0)
     model(**batch).loss.backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) == ("lora_" in name), name
@@ -154,3 +204,30 @@ def test_the_table_counts_an_adapter_with_what_it_changes():
     assert counts["experts"][0] > 0
     assert {part for part, (trained, _) in counts.items() if trained} == {"attention", "experts"}
     assert parts_table(counts).splitlines()[-1].startswith("total")
+
+
+def test_the_table_shows_formats_and_the_rates_of_what_trains():
+    model = small_model().to(torch.bfloat16)
+    model.model.projector.float()
+    choose_trained(model, ["projector"])
+    table = parts_table(
+        count_by_part(model), formats_by_part(model), {"projector": (1e-4, 0), "sam": (1e-5, 0.1)}
+    )
+    rows = {row.split()[0]: row.split()[1:] for row in table.splitlines()}
+    assert rows["part"] == ["trained", "frozen", "lr", "decay", "format"]
+    assert rows["projector"] == ["1,056", "0", "0.0001", "0", "float32"]
+    assert rows["sam"] == ["0", "20,944", "bfloat16"]
+
+
+def test_a_weight_of_four_bits_counts_as_what_it_stands_for():
+    model = small_model()
+    before = count_by_part(model)
+    choose_trained(model, ())
+    quantize_decoder(model, torch.device("cpu"))
+    assert {part: sum(pair) for part, pair in count_by_part(model).items()} == {
+        part: sum(pair) for part, pair in before.items()
+    }
+    formats = formats_by_part(model)
+    assert formats["experts"] == "4 bits"
+    assert formats["attention"] == "4 bits, float32"  # with its norms
+    assert {formats[part] for part in (*VISION, "router", "embeddings", "head")} == {"float32"}

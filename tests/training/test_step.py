@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from deepseek_ocr.training import step
 from deepseek_ocr.training.batches import Collator, PageDataset
 from deepseek_ocr.training.devices import accelerator_for
 from deepseek_ocr.training.parts import PARTS, choose_trained
@@ -61,8 +62,8 @@ def test_accumulated_batches_are_one_large_batch(dataset, collator, accelerator,
         one.num_positions,
         one.num_rows,
     )
-    for name, step in moved_by_one.items():
-        torch.testing.assert_close(moved_by_many[name], step, atol=2e-5, rtol=1e-3)
+    for name, move in moved_by_one.items():
+        torch.testing.assert_close(moved_by_many[name], move, atol=2e-5, rtol=1e-3)
 
 
 def test_the_gradient_is_shortened_to_the_norm(dataset, collator, accelerator):
@@ -81,7 +82,7 @@ def test_a_loss_that_is_no_number_changes_no_weight(dataset, collator, accelerat
     batches = [collator([dataset[1]])]
     with pytest.raises(NotFinite) as error:
         train_step(model, accelerator, optimizer, batches, max_norm=1.0)
-    assert error.value.batch == 0
+    assert (error.value.batch, error.value.process) == (0, 0)
     assert torch.equal(model.lm_head.weight, before)
 
 
@@ -121,3 +122,63 @@ def test_the_validation_loss_is_weighted_by_tokens(dataset, collator, accelerato
     with torch.no_grad():
         expected = float(model(**collator([dataset[i] for i in range(len(dataset))])).loss)
     assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_weighted_answers_count_by_their_weights_over_all_batches(dataset, collator, accelerator):
+    rows = [dict(dataset[i]) for i in range(3)]
+    for row, weight in zip(rows, (0.5, 2.0, 0.0), strict=True):
+        row["label_weights"] = torch.full_like(row["labels"], weight, dtype=torch.float32)
+    many, moved_by_many = one_step(accelerator, [collator([row]) for row in rows])
+    one, moved_by_one = one_step(accelerator, [collator(rows)])
+    losses = []
+    with torch.no_grad():
+        for row in rows[:2]:
+            model = small_model()
+            count = int((row["labels"][:, 1:] != -100).sum())
+            losses.append((float(model(**collator([row]), num_items_in_batch=1).loss), count))
+    (half, halves), (double, doubles) = losses
+    mean = (half + double) / (0.5 * halves + 2.0 * doubles)  # the losses are weighted already
+    assert many.loss - many.balance_loss == pytest.approx(mean, abs=1e-5)
+    assert many.loss == pytest.approx(one.loss, abs=1e-5)
+    for name, move in moved_by_one.items():
+        torch.testing.assert_close(moved_by_many[name], move, atol=2e-5, rtol=1e-3)
+
+
+def test_the_balance_loss_and_the_load_of_the_experts_are_those_of_one_large_batch(
+    dataset, collator, accelerator
+):
+    rows = [dataset[i] for i in range(4)]
+    silent = collator(rows[:1])
+    silent["labels"].fill_(-100)  # as where a process has nothing left to learn
+    many, _ = one_step(accelerator, [*(collator([row]) for row in rows), silent])
+    one, _ = one_step(accelerator, [collator(rows)])
+    assert many.expert_load.shape == (1, 4)
+    torch.testing.assert_close(many.expert_load.sum(1), torch.ones(1))
+    torch.testing.assert_close(many.expert_load, one.expert_load)
+    assert 0 < many.balance_loss == pytest.approx(one.balance_loss, abs=1e-5)
+    assert many.loss > many.balance_loss
+
+
+def test_label_smoothing_reaches_the_loss(dataset, collator, accelerator):
+    model = small_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    batches = [collator([dataset[1]])]
+    losses = [
+        train_step(
+            model, accelerator, optimizer, batches, max_norm=1.0, label_smoothing=smoothing
+        ).loss
+        for smoothing in (0.0, 0.5)
+    ]
+    assert losses[0] != losses[1]
+
+
+def test_a_loss_that_is_no_number_is_found_in_every_process(
+    dataset, collator, accelerator, monkeypatch
+):
+    batches = [collator([dataset[1]])]
+    optimizer = torch.optim.SGD(small_model().parameters(), lr=0.0)
+    # the losses of this process are numbers, those of process 1 were not
+    monkeypatch.setattr(step, "everyones", lambda _, value: [value, 2])
+    with pytest.raises(NotFinite) as error:
+        train_step(small_model(), accelerator, optimizer, batches, max_norm=1.0)
+    assert (error.value.batch, error.value.process) == (2, 1)

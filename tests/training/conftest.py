@@ -1,0 +1,52 @@
+"""Whole runs at tiny size: a model, rows, and settings to train with."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepseek_ocr.training import TrainConfig, saving
+
+from .samples import make_rows, save_small_model, write_rows
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A model, pages, and files of five rows for training and two for validation."""
+    folder = tmp_path_factory.mktemp("run")
+    save_small_model(folder / "model")
+    rows = make_rows(folder / "pages", 7)
+    write_rows(folder / "train.json", rows[:5])
+    write_rows(folder / "val.json", rows[5:])
+    return folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Drawing curves takes longer than these runs: only its calls are counted."""
+    drawn: list = []
+    monkeypatch.setattr(saving, "draw_curves", drawn.append)
+    return drawn
+
+
+@pytest.fixture
+def make_config(folder, tmp_path, undrawn):
+    """Settings of a run into a folder of its own, with what differs from the defaults here."""
+
+    def make(output_dir="out", **settings) -> TrainConfig:
+        defaults = {
+            "model_path": str(folder / "model"),
+            "val_file": folder / "val.json",
+            "epochs": 2,
+            "lr": 1e-2,
+            "device": "cpu",
+            "eval_samples": 0,
+            "try_largest": False,
+        }
+        return TrainConfig(
+            data_root=folder / "pages",
+            train_file=folder / "train.json",
+            output_dir=tmp_path / output_dir,
+            **(defaults | settings),
+        )
+
+    return make
