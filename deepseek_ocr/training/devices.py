@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,8 @@ from .step import reach_a_parameter
 
 PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 MAX_WORKERS = 4
+
+_in_each_process: weakref.WeakSet[DistributedDataParallel] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
@@ -49,20 +52,21 @@ def accelerator_for(device: str, dtype: str, *, find_unused: bool) -> Iterator[A
     try:
         yield accelerator
     finally:
-        _let_go_of_processes(accelerator)
+        _let_go_of_processes()
         accelerator.end_training()
         AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def _let_go_of_processes(accelerator: Accelerator) -> None:
+def _let_go_of_processes() -> None:
     """Take from DDP what holds the group of processes, so that it ends with the accelerator.
 
     Otherwise it ends with the model, which may live longer, and the interpreter's lock is held
-    meanwhile: its threads are waited for, and may themselves wait for the lock to drop a tensor.
+    meanwhile: gloo's threads are waited for, and may wait for the lock themselves, to drop a
+    tensor. The process would hang at its end.
     """
-    for model in accelerator._models:
-        if isinstance(model, DistributedDataParallel):
-            model.reducer = model.logger = None
+    for model in _in_each_process:
+        model.reducer = model.logger = None
+    _in_each_process.clear()
 
 
 def _check_devices(target: torch.device) -> None:
@@ -113,7 +117,10 @@ def distribute(
     if not shared:
         reach_a_parameter(model)
         optimizer = make_optimizer(model.to(accelerator.device))
-        return accelerator.prepare(model, optimizer)
+        model, optimizer = accelerator.prepare(model, optimizer)
+        if isinstance(model, DistributedDataParallel):
+            _in_each_process.add(model)
+        return model, optimizer
     shard(model, accelerator)
     return model, accelerator.prepare_optimizer(make_optimizer(model))
 
