@@ -114,7 +114,7 @@ def check_output_dir(path: Path) -> None:
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        problem = "cannot be written to" if existing.is_dir() else "is not a folder"
+        problem = "cannot be written to" if existing.is_dir() else "is a file"
         raise UserError(
             f"{path}: cannot be used as output folder ({existing} {problem}); "
             f"name a folder that can be written to"
@@ -133,8 +133,9 @@ def make_output_dir(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
+        problem = "it is a file" if path.is_file() else error.strerror
         raise UserError(
-            f"{path}: cannot be used as output folder ({error.strerror}); "
+            f"{path}: cannot be used as output folder ({problem}); "
             f"name a folder that can be written to"
         ) from None
     return path

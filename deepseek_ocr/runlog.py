@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import subprocess
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -28,17 +29,24 @@ class RunLog:
 
     def event(self, event: str, **values: Any) -> None:
         """One line `TIME COMMAND event=EVENT key=value ...`; values with blanks are JSON."""
-        time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         pairs = "".join(f" {key}={_plain(value)}" for key, value in values.items())
-        append_line(self.output_dir / LOG_NAME, f"{time} {self.command} event={event}{pairs}")
+        append_line(self.output_dir / LOG_NAME, f"{_now()} {self.command} event={event}{pairs}")
 
     def metrics(self, event: str, **values: Any) -> None:
         """The event for people, and the same figures as one JSON object for programs."""
         self.event(event, **values)
-        row = {"command": self.command, "event": event, **values}
+        self.figures(event, **values)
+
+    def figures(self, event: str, **values: Any) -> None:
+        """An event for programs alone: one JSON object, with its time (ISO, UTC)."""
+        row = {"time": _now(), "command": self.command, "event": event, **values}
         append_line(
             self.output_dir / METRICS_NAME, json.dumps(row, ensure_ascii=False, default=str)
         )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _plain(value: Any) -> str:
@@ -69,3 +77,35 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def revision() -> str | None:
+    """The git commit that this code was checked out from, `+` where files differ from it.
+
+    None where it is no checkout, such as an installed package, or git is not here.
+    """
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(here.parent), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    if git("ls-files", "--error-unmatch", here.name) is None:  # another's repository around us
+        return None
+    if (commit := git("rev-parse", "HEAD")) is None:
+        return None
+    return commit + ("+" if git("status", "--porcelain", "--untracked-files=no", ".") else "")
+
+
+def processor_name() -> str:
+    """The CPU's model, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()

@@ -11,6 +11,9 @@ import torch
 from deepseek_ocr.cli import main as entry
 from deepseek_ocr.cli.info import InfoConfig
 from deepseek_ocr.training.config import TrainConfig
+from deepseek_ocr.training.devices import accelerator_for
+from deepseek_ocr.training.parts import count_by_part, formats_by_part, parts_table
+from deepseek_ocr.training.trainable import load_trainable
 from tests.training.samples import save_small_model, small_model
 
 
@@ -35,7 +38,7 @@ def test_the_published_sizes_are_told_without_building_the_weights(capsys, monke
     out = told(capsys, "base-untrained", "--dtype", "bfloat16", "--memory", 24)
     assert drawn <= {"meta"}
     assert "3,336,106,240 parameters" in out
-    assert re.search(r"^experts +2,422,210,560 +0$", out, re.M)
+    assert re.search(r"^experts +2,422,210,560 +0  float32$", out, re.M)
     assert re.search(r"^a page of A4 +6 tiles, 903 positions$", out, re.M)
     assert "the device has 24.0 GB" in out
     assert "--tune lora would need" in out
@@ -47,6 +50,35 @@ def test_the_parameters_that_would_train_are_those_of_the_flags(capsys, model_fo
     trained, frozen = (int(number.replace(",", "")) for number in row.groups())
     assert frozen == sum(p.numel() for p in small_model().parameters())
     assert trained == 2 * 4 * 2 * (32 + 32)  # layers, projections, rank, in and out
+
+
+@pytest.mark.parametrize(
+    "tune, parts", [("qlora", "all"), ("lora", "all,experts"), ("dora", "all")]
+)
+def test_the_formats_are_those_that_training_shows(capsys, model_folder, tune, parts):
+    out = told(capsys, model_folder, "--tune", tune, "--parts", parts, "--lora-rank", 2)
+    config = InfoConfig(model=str(model_folder), tune=tune, parts=parts, lora_rank=2).as_training()
+    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+        model, _ = load_trainable(config, accelerator, None)
+    for line in parts_table(count_by_part(model), formats_by_part(model)).splitlines():
+        assert line in out
+
+
+def test_weights_of_four_bits_are_told_from_those_of_sixteen(capsys, tmp_path):
+    folder = tmp_path / "model"
+    save_small_model(folder)
+    small_model().to(torch.bfloat16).save_pretrained(folder)
+    out = told(capsys, folder, "--tune", "qlora", "--memory", 24)
+    for part, format in {"experts": "4 bits", "embeddings": "bfloat16"}.items():
+        assert re.search(rf"^{part} +[\d,]+ +[\d,]+  {format}$", out, re.M), part
+    assert re.search(r"^attention .*  4 bits, float32, bfloat16$", out, re.M)
+
+
+def test_a_rank_that_no_matrix_has_is_an_error(capsys, model_folder):
+    flags = ["--tune", "lora", "--parts", "attention,experts", "--lora-rank"]
+    assert entry.main(["info", str(model_folder), *flags, "17"]) == 2
+    assert "use --lora_rank 16 or lower" in capsys.readouterr().err
+    told(capsys, model_folder, *flags, 16)
 
 
 def test_the_prompt_and_views_that_a_model_was_trained_with_are_told(capsys, tmp_path):

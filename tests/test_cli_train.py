@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,16 @@ def test_each_line_of_progress_has_the_figures_that_people_watch(folder, tmp_pat
         ("--tile_size", "0", "--tile_size must be at least 64, got 0"),
         ("--seed", "4294967296", "--seed must be at most 4294967295, got 4294967296"),
         ("--no_lr", "0", "unknown flag --no_lr; did you mean --lr?"),
+        ("--learning_rate", "0", "unknown flag --learning_rate; did you mean --lr?"),
+        ("--lora_rank", "16", "--lora_rank changes nothing without an adapter"),
+        ("--synth_fonts", "bundled", "--synth_fonts changes nothing without drawn pages"),
+        ("--eval_samples", "16", "--eval_samples changes nothing without rows to measure"),
+        ("--weight_decay", "inf", "--weight_decay: expected a finite number, got inf"),
+        ("--compile", "true", "--compile takes no value; write --compile or --no_compile"),
+        ("--parts", "", "--parts is empty; name parts"),
+        ("--device", "gpu", "--device: unknown device 'gpu'; expected auto, cpu, cuda"),
+        ("--resume", "nowhere", "--resume: nowhere is no folder; expected auto, none, or a"),
+        ("--track", "wandb", "--track wandb needs the package wandb, which is not installed"),
     ],
 )
 def test_wrong_usage_ends_with_2(folder, tmp_path, capsys, flag, value, reason):
@@ -236,3 +247,53 @@ def test_an_interrupted_run_ends_with_130_and_the_same_command_goes_on(
     assert (tmp_path / "out" / "last").readlink().name == "step-1"
     assert run("train", command) == 0
     assert "going on after step 1" in capsys.readouterr().err
+
+
+def test_what_cannot_run_here_is_told_before_torch_is_loaded(tmp_path):
+    code = (
+        "import sys\n"
+        "from deepseek_ocr.cli.main import run\n"
+        "given = '--data_root d --train_file t --model_path m --output_dir o'.split()\n"
+        "for extra in (['--fsdp'], ['--resume', 'gone'], ['--device', 'gpu']):\n"
+        "    print(run('train', [*given, *extra]), 'torch' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "WORLD_SIZE"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.stdout.splitlines() == ["2 False"] * 3, done.stderr
+
+
+def test_the_package_itself_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "deepseek_ocr", "train", "--learning_rate", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "train: unknown flag --learning_rate; did you mean --lr?\n"
+
+
+def test_warm_up_and_adams_averages_are_those_of_the_flags(folder, tmp_path, monkeypatch):
+    from deepseek_ocr.training import run as training_run
+
+    groups: list = []
+    original = training_run.make_optimizer
+
+    def remembered(*given):
+        groups.extend((optimizer := original(*given)).param_groups)
+        return optimizer
+
+    monkeypatch.setattr(training_run, "make_optimizer", remembered)
+    changes = {"warmup_steps": 2, "lr": 1e-3, "adam_beta1": 0.8, "adam_epsilon": 1e-6}
+    assert run("train", arguments(folder, tmp_path / "out", **changes)) == 0
+    assert groups and all(g["betas"] == (0.8, 0.999) and g["eps"] == 1e-6 for g in groups)
+    rows = map(json.loads, (tmp_path / "out" / "metrics.jsonl").read_text().splitlines())
+    assert [row["lr"] for row in rows if row["event"] == "step"] == [5e-4, 1e-3]

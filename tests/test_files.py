@@ -153,5 +153,5 @@ def test_a_folder_that_can_be_made_is_accepted_and_not_made(tmp_path):
 
 def test_a_file_in_the_way_of_an_output_folder_is_refused(tmp_path):
     (tmp_path / "taken").write_text("x")
-    with pytest.raises(UserError, match="taken is not a folder"):
+    with pytest.raises(UserError, match="taken is a file"):
         check_output_dir(tmp_path / "taken" / "run")

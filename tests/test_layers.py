@@ -25,9 +25,10 @@ ALLOWED = {  # folder -> the folders that it may import
     "training": {"model", "data", "metrics", "inference"},
     "evaluation": {"inference", "metrics", "data", "model"},
     "cli": {"model", "data", "metrics", "inference", "training", "evaluation"},
+    "__main__": {"cli"},
 }
 HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors"}
-WITHOUT_TORCH = {"data", "metrics", "evaluation", "cli", *LEAVES}
+WITHOUT_TORCH = {"data", "metrics", "evaluation", "cli", "__main__", *LEAVES}
 
 
 def modules() -> list[Path]:

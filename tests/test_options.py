@@ -29,6 +29,8 @@ class Settings:
     guard: Annotated[bool, "stop loops"] = True
     kinds: Annotated[tuple[str, ...], "kinds of pages"] = ("letters", "receipts")
     sizes: Annotated[tuple[int, ...], "sides"] = (640,)
+    rates: Annotated[tuple[str, ...] | None, "of parts", "PART=NUMBER"] = None
+    pair: Annotated[tuple[float, ...] | None, "first and last", "A [B]"] = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,18 @@ def test_a_switch_turns_on_and_off_and_the_last_one_counts(flags, value):
         (["--batch_sise", "3"], ["unknown flag --batch_sise", "did you mean --batch_size?"]),
         (["--batch", "3"], ["unknown flag --batch", "did you mean --batch_size?"]),
         (["--val-fil=x"], ["unknown flag --val-fil;", "did you mean --val_file?"]),
-        (["--zzzzzzzz"], ["unknown flag --zzzzzzzz", "known: ", "--lr"]),
+        (["--zzzzzzzz"], ["unknown flag --zzzzzzzz; see tool --help"]),
+        (["--learning_rate", "1"], ["unknown flag --learning_rate; did you mean --lr?"]),
+        (["--learning-rate=1"], ["unknown flag --learning-rate; did you mean --lr?"]),
+        (["--max_stesp", "1"], ["did you mean --max_steps?"]),
+        (["--data", "x"], ["did you mean --data_root?"]),
+        (["--logging_steps", "9"], ["unknown flag --logging_steps; see tool --help"]),
+        (["--use_lora"], ["did you mean --tune lora?"]),
+        (["--per_device_train_batch_size", "1"], ["did you mean --batch_size?"]),
+        (["--packing", "true"], ["--packing takes no value; write --packing or --no_packing"]),
+        (["--packing=true"], ["--packing takes no value"]),
+        (["--no-guard=1"], ["--no_guard takes no value; write --guard or --no_guard"]),
+        (["--debug=1"], ["--debug takes no value"]),
         (["stray"], ["'stray' stands where nothing is expected"]),
         (["--no_lr"], ["unknown flag --no_lr", "did you mean --lr?"]),
         (["--no_batch_size=3"], ["unknown flag --no_batch_size", "did you mean --batch_size?"]),
@@ -136,6 +149,22 @@ def test_help_shows_every_flag_with_its_default(capsys):
     assert "--packing" in text
     for field in dataclasses.fields(Settings):
         assert field.name in text
+    assert "--no_guard do not stop loops --" in text
+    assert "--rates PART=NUMBER [PART=NUMBER ...] of parts --" in text
+    assert "[--pair A [B]]" in text and "--pair A [B] first and last" in text
+    assert "--sizes INT [INT ...] sides (640)" in text
+    assert "--kinds STR [STR ...] kinds of pages (letters receipts)" in text
+
+
+def test_a_command_may_refuse_flags_for_being_given_and_not_keys_of_the_file(config):
+    seen = []
+
+    def check(settings, flags):
+        seen.append((settings.batch_size, set(flags)))
+
+    argv = [*ROOT, *config("batch_size: 3\nlr: 1\n"), "--lr", "2e-5", "--no_guard"]
+    parse_options(Settings, argv, prog="tool", description="", check_given=check)
+    assert seen == [(3, {"data_root", "lr", "guard"})]
 
 
 # --- YAML ---------------------------------------------------------------------------------------
@@ -207,6 +236,13 @@ def test_flags_and_yaml_give_the_same_settings(values, hyphens, tmp_path_factory
         ("", ["expected `flag: value` lines, found NoneType"]),
         ("a: [1", ["not valid YAML"]),
         ("a: b\nc: d: e", [":2: not valid YAML"]),
+        ("lr: 1\n\nbatch_size: 2\nlr: 2", [":4: lr stands already in line 1"]),
+        ("batch_size: 1\nbatch-size: 2", [":2: batch-size stands already in line 1"]),
+        ("lr: 1\nno_guard: true", [":2: unknown key no_guard; write guard: false"]),
+        ("lr: 1\nlearning_rate: 1", [":2: unknown key learning_rate; did you mean lr?"]),
+        ("load_in_4bit: true", ["unknown key load_in_4bit; did you mean tune: qlora?"]),
+        ("zzzz: 1", ["unknown key zzzz; see tool --help"]),
+        ("2024-99-99: 1", ["not valid YAML"]),
         ("a: !!python/object/apply:os.getcwd []", ["not valid YAML"]),
     ],
 )
@@ -251,7 +287,7 @@ def test_what_stands_by_place_is_told_apart_from_flags():
     for argv, reason in (
         (("here", "there"), "'there' stands where nothing is expected"),
         (("here", "--folder", "there"), "unknown flag --folder; give FOLDER by its place"),
-        (("here", "--zzz"), "unknown flag --zzz; known: --config, --debug, --limit"),
+        (("here", "--zzz"), "unknown flag --zzz; see tool --help"),
     ):
         with pytest.raises(UsageError) as caught:
             parse_inputs(*argv)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseek_ocr import runlog
 from deepseek_ocr.runlog import LOG_NAME, METRICS_NAME, RunLog, versions
 
 
@@ -38,6 +40,7 @@ def test_values_with_blanks_or_structure_are_json(tmp_path, value, text):
 def test_metrics_are_written_for_people_and_for_programs(tmp_path):
     RunLog(tmp_path, "test").metrics("end", cer=0.123456789, path=Path("ü"))
     row = json.loads((tmp_path / METRICS_NAME).read_text(encoding="utf-8"))
+    assert datetime.datetime.fromisoformat(row.pop("time")).utcoffset() == datetime.timedelta(0)
     assert row == {"command": "test", "event": "end", "cer": 0.123456789, "path": "ü"}
     assert lines(tmp_path)[0].endswith("test event=end cer=0.123457 path=ü")
 
@@ -65,3 +68,16 @@ def test_versions_name_what_decides_a_result():
     found = versions()
     assert found["python"].startswith("3.")
     assert {"torch", "transformers", "tokenizers", "pillow"} <= found.keys()
+
+
+def test_the_revision_is_that_of_our_own_checkout_only(tmp_path, monkeypatch):
+    found = runlog.revision()
+    assert found is None or re.fullmatch(r"[0-9a-f]{40,64}\+?", found)
+    monkeypatch.setattr(runlog, "__file__", str(tmp_path / "runlog.py"))  # not under git
+    assert runlog.revision() is None
+    monkeypatch.setenv("PATH", "")
+    assert runlog.revision() is None
+
+
+def test_the_processor_has_a_name():
+    assert runlog.processor_name().strip()

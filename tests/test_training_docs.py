@@ -19,8 +19,14 @@ from deepseek_ocr.training.config import TrainConfig
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
-OF_OTHERS = {"nproc_per_node", "nnodes", "rdzv_backend", "rdzv_endpoint"}
-"""Flags of torchrun."""
+OF_OTHERS = {"nproc_per_node", "nnodes", "rdzv_backend", "rdzv_endpoint", "shutdown_timeout"} | {
+    "multi_gpu",
+    "num_processes",
+    "cpu",
+}
+"""Flags of torchrun, and of accelerate."""
+ON_BY_THEMSELVES = {"try_largest", "eval_at_start"}
+"""Shown as --no_..."""
 GENERAL = {"config", "help", "debug"}
 BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, re.S)
 
@@ -39,13 +45,13 @@ def commands() -> list[list[str]]:
 
 
 def test_every_flag_of_training_is_on_the_page():
-    assert names_of(TrainConfig) - flags_in(PAGE) == {"try_largest"}
-    assert "no_try_largest" in flags_in(PAGE)
+    assert names_of(TrainConfig) - flags_in(PAGE) == ON_BY_THEMSELVES
+    assert {f"no_{name}" for name in ON_BY_THEMSELVES} <= flags_in(PAGE)
 
 
 def test_every_flag_on_the_page_exists():
     known = names_of(TrainConfig) | names_of(InfoConfig, SplitConfig) | GENERAL | OF_OTHERS
-    known |= {"test_file", "no_try_largest", "resume"}
+    known |= {"test_file", "no_try_largest", "no_eval_at_start", "resume"}
     assert flags_in(PAGE) - known == set()
 
 
@@ -88,4 +94,4 @@ def test_help_lists_every_flag_of_training():
     )
     shown = flags_in(done.stdout)
     hidden = {name for name in names_of(TrainConfig) if name not in shown}
-    assert hidden == {"try_largest"}  # on by itself: shown as --no_try_largest
+    assert hidden == {"try_largest", "eval_at_start"}  # on by themselves: shown as --no_...

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from ..errors import EXIT_OK, UsageError
 from ..resolution import Mode, ViewSettings, grid_side, num_image_tokens, tile_grid
@@ -82,7 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def model_lines(config: InfoConfig, training: TrainConfig, facts: ModelFacts) -> list[str]:
     """The model, its views and prompt, and its parameters by part."""
-    from ..training.parameter_counts import counts_of
+    from ..training.config import ADAPTERS
+    from ..training.lora import check_rank
+    from ..training.parameter_counts import counts_of, formats_of
     from ..training.parts import parts_table
 
     views = _settings(training, facts)
@@ -101,8 +103,20 @@ def model_lines(config: InfoConfig, training: TrainConfig, facts: ModelFacts) ->
         "prompt": repr(facts.processor.prompt) if facts.processor.prompt else None,
     }
     lines = [f"{name:<14}{value}" for name, value in rows.items() if value is not None]
+    if config.tune in ADAPTERS:
+        check_rank(facts.network, training.trained_parts, training.lora_rank)
     counts = counts_of(facts.network, training)
-    return ["\n".join(lines), f"--tune {config.tune}\n{parts_table(counts.table())}"]
+    formats = formats_of(facts.network, training, _stored(config, facts))
+    return ["\n".join(lines), f"--tune {config.tune}\n{parts_table(counts.table(), formats)}"]
+
+
+def _stored(config: InfoConfig, facts: ModelFacts) -> str:
+    """The format of the weights that an adapter lies beside."""
+    if _computes_in(config) == "no":
+        return "float32"
+    own = facts.config.dtype
+    fits = own is not None and own.itemsize == facts.stored
+    return str(own).removeprefix("torch.") if fits else {2: "bfloat16"}.get(facts.stored, "float32")
 
 
 def _a4() -> tuple[int, int]:
@@ -130,13 +144,12 @@ def memory_lines(config: InfoConfig, training: TrainConfig, facts: ModelFacts) -
     from ..model.loading import pick_device
     from ..training.batch_size import a4_pages
     from ..training.device_memory import memory_of
-    from ..training.devices import choose_precision
     from ..training.memory import Workload, memory_table, reading_estimate
     from ..training.memory_advice import summary
 
     device = pick_device(config.device)
     elsewhere = config.memory is not None
-    precision = _precision(config.dtype) if elsewhere else choose_precision(device, config.dtype)
+    precision = _computes_in(config)
     views = _settings(training, facts)
     work = Workload(
         network=facts.network,
@@ -158,8 +171,11 @@ def memory_lines(config: InfoConfig, training: TrainConfig, facts: ModelFacts) -
     ]
 
 
-def _precision(dtype: str) -> Any:
-    """On a device that is not here: whatever is asked for; CUDA's default."""
-    from ..training.devices import PRECISION
+def _computes_in(config: InfoConfig) -> str:
+    """accelerate's name of the number format; on a device that is not here CUDA's."""
+    from ..model.loading import pick_device
+    from ..training.devices import PRECISION, choose_precision
 
-    return "bf16" if dtype == "auto" else PRECISION[dtype]
+    if config.memory is None:
+        return choose_precision(pick_device(config.device), config.dtype)
+    return "bf16" if config.dtype == "auto" else PRECISION[config.dtype]

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from ..errors import EXIT_OK
 from ..training.config import TrainConfig
+from ..training.idle_settings import check_given
+from ..training.surroundings import check_surroundings
 from .options import parse_options
 
 
@@ -21,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv,
         prog="train.py",
         description="Train or fine-tune DeepSeek-OCR, in every part or beside it (LoRA).",
+        check_given=check_given,
     )
+    check_surroundings(config)
     from ..training.run import train  # here: loading torch takes seconds, --help none
 
     best = train(config)

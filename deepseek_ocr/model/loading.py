@@ -65,8 +65,6 @@ def load_model(
         raise UserError(f"unknown dtype {dtype!r}; known: auto, {', '.join(DTYPES)}")
     wanted = DTYPES.get(dtype)
     target = pick_device(device)
-    if not sys.stderr.isatty():
-        transformers_logging.disable_progress_bar()  # bars are for terminals
     if str(source) in UNTRAINED:
         model: Any
         model, processor = untrained(str(source), dtype=wanted or torch.float32, seed=seed)
@@ -169,6 +167,8 @@ def load_folder(
             f"{folder}: tokenizer.json has ids up to {largest}, config.json a vocabulary of "
             f"{config.vocab_size}; they belong to different models"
         )
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()  # bars are for terminals
     model = DeepseekOcrForConditionalGeneration.from_pretrained(
         folder, config=config, dtype=dtype or "auto"
     )

@@ -35,8 +35,8 @@ def attend_with_positions(
     Returns:
         (W, H, n, d).
     """
-    if q.device.type == "cpu" and not torch.compiler.is_compiling():
-        return _Blocks.apply(q, k, v, by_row, by_column)  # type: ignore[no-any-return]
+    if q.device.type == "cpu":
+        return _attend_in_blocks(q, k, v, by_row, by_column)
     return attend_fused(q, k, v, by_row, by_column)
 
 
@@ -54,6 +54,11 @@ def one_hot_places(rows: int, columns: int, k: Tensor) -> Tensor:
     row = torch.eye(rows, dtype=k.dtype, device=k.device)[:, None].expand(-1, columns, -1)
     column = torch.eye(columns, dtype=k.dtype, device=k.device).expand(rows, -1, -1)
     return torch.cat([row, column], dim=-1).flatten(0, 1).expand(*k.shape[:2], -1, -1)
+
+
+@torch.compiler.disable  # unrolled it would be hundreds of blocks
+def _attend_in_blocks(*inputs: Tensor) -> Tensor:
+    return _Blocks.apply(*inputs)  # type: ignore[no-any-return]
 
 
 class _Blocks(torch.autograd.Function):

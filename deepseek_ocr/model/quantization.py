@@ -181,4 +181,16 @@ def quantize_decoder(model: nn.Module, device: torch.device) -> None:
                 setattr(parent, name.rpartition(".")[2], kind(module, device))
 
 
+def packed_names(model: Any) -> set[str]:
+    """The names of the weights that `quantize_decoder` would pack."""
+    return {
+        f"model.layers.{index}.{name}.{own}"
+        for index, layer in enumerate(model.model.layers)
+        for name, module in layer.named_modules()
+        if type(module) in _KINDS
+        for own, _ in module.named_parameters()
+        if own != "bias"
+    }
+
+
 _KINDS: dict[type[nn.Module], Any] = {nn.Linear: QuantizedLinear, Experts: QuantizedExperts}

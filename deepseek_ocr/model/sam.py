@@ -17,6 +17,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .config_parts import SamConfig
 from .position_attention import attend_with_positions
 
+CPU_PATCHES = 4096
+"""Patches that a CPU takes through the encoder together: one overview, or two tiles of 640."""
+
 
 class SamEncoder(nn.Module):
     """(B, 3, S, S) pixels in [-1, 1] -> (B, channels, S / 64, S / 64) local features."""
@@ -25,6 +28,7 @@ class SamEncoder(nn.Module):
         super().__init__()
         grid = config.image_size // config.patch_size
         width, out = config.hidden_size, config.out_channels
+        self.patch_size = config.patch_size
         self.patch_embed = PatchEmbedding(config)
         self.pos_embed = nn.Parameter(torch.empty(1, grid, grid, width))
         self.blocks = nn.ModuleList(
@@ -43,8 +47,18 @@ class SamEncoder(nn.Module):
         self.net_3 = nn.Conv2d(middle, last, 3, stride=2, padding=1, bias=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = self.patch_embed(pixels)  # (B, g, g, C)
-        x = x + resize_positions(self.pos_embed, x.shape[1], x.shape[2])
+        sides = (side // self.patch_size for side in pixels.shape[2:])
+        positions = resize_positions(self.pos_embed, *sides)
+        if pixels.device.type != "cpu":
+            return self.encode(pixels, positions)
+        # what passes from product to product then fits into the cache
+        num_patches = positions.shape[1] * positions.shape[2]
+        parts = pixels.split(max(CPU_PATCHES // num_patches, 1))
+        return torch.cat([self.encode(part, positions) for part in parts])
+
+    def encode(self, pixels: Tensor, positions: Tensor) -> Tensor:
+        """As `forward`, all views together; `positions` (1, g, g, C)."""
+        x = self.patch_embed(pixels) + positions  # (B, g, g, C)
         for block in self.blocks:
             x = block(x)
         x = self.neck(x.permute(0, 3, 1, 2))  # (B, out, g, g)
@@ -60,7 +74,8 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv2d(3, config.hidden_size, kernel_size=patch, stride=patch)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.proj(pixels).permute(0, 2, 3, 1)
+        # channels last in memory, too: the sums of all blocks would inherit another order
+        return self.proj(pixels).permute(0, 2, 3, 1).contiguous()
 
 
 def resize_positions(table: Tensor, height: int, width: int) -> Tensor:

@@ -109,6 +109,10 @@ class PageDataset(Dataset[Batch]):
         """How a row is called in messages."""
         return row_name(self.annotations[index])
 
+    def pictures(self, index: int) -> Sequence[str]:
+        """The pictures of a row, as it refers to them."""
+        return self.annotations[index].images
+
     def set_epoch(self, epoch: int) -> None:
         """From now on rows are read for that epoch, counted from 1."""
         self.epoch = epoch
@@ -119,7 +123,7 @@ class PageDataset(Dataset[Batch]):
         try:
             pages = [self.open_page(reference) for reference in row.images]
         except ValueError as error:
-            raise UserError(f"{row_name(row)}: {error}") from None
+            raise UserError(f"{row_name(row)}: {error}; mend or replace the file") from None
         if self.augmentation is not None:
             boxed = has_boxes(row.prompt, row.text)
             pages = [

@@ -55,7 +55,8 @@ _LEFT_OVER = re.compile(r"\.((epoch|step)-\d+|last|best|curves\.png)\.\w+\.(tmp|
 class Position:
     """How far a run is: `step` steps, of which `step_in_epoch` in epoch number `epoch` (from 1).
 
-    `epoch_loss` is the sum over the epoch's `epoch_tokens` learned tokens. `best_value` is the best
+    `epoch_loss` is the sum over the epoch's `epoch_tokens` learned tokens, each of which counts as
+    much as its row weighs. `best_value` is the best
     figure of a validation, whose checkpoint is called `best`; `bad_validations` came after it and
     were no better. `validation_due`: the validation after this step was not finished, as a row
     could not be read.
@@ -65,7 +66,7 @@ class Position:
     epoch: int = 1
     step_in_epoch: int = 0
     epoch_loss: float = 0.0
-    epoch_tokens: int = 0
+    epoch_tokens: float = 0.0
     best_value: float | None = None
     best: str | None = None
     bad_validations: int = 0
@@ -74,12 +75,22 @@ class Position:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A saved folder, where its run was, and what identifies the run."""
+    """A saved folder, where its run was, and what identifies the run.
+
+    `asked_for`: it is an epoch's or one of `--save_steps`, not written only as it was the best then
+    or as the run was stopped.
+    """
 
     path: Path
     position: Position
     run: Mapping[str, Any]
     scaler: Mapping[str, Any]
+    asked_for: bool = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a run can go on from it: `--save_only_model` leaves the model alone of some."""
+        return (self.path / STATE_FOLDER / OPTIMIZER).exists()
 
 
 def save_checkpoint(
@@ -93,11 +104,13 @@ def save_checkpoint(
     run: Mapping[str, Any],
     scaler: Mapping[str, Any] | None = None,
     extra: Mapping[str, Mapping[str, Tensor]] | None = None,
+    asked_for: bool = True,
 ) -> Path:
     """Write `output_dir/name`, in place of an older folder of that name.
 
     Every process calls it, and the main one writes. `run` identifies the run; its `base_model` goes
     beside an adapter. `extra`: further tensors for `load_extra`, by the name of their file.
+    `asked_for`: see `Checkpoint`.
     """
     weights = gathered_tensors(_shared_weights(without_heads(model)))
     files = {
@@ -119,6 +132,7 @@ def save_checkpoint(
                     "position": dataclasses.asdict(position),
                     "run": run,
                     "scaler": scaler or {},
+                    "asked_for": asked_for,
                 }
                 (state / STATE).write_text(_json(content), encoding="utf-8")
     finally:
@@ -266,6 +280,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             position=_read_position(content["position"]),
             run=content["run"],
             scaler=content["scaler"],
+            asked_for=content.get("asked_for", True),  # an older version's is never in doubt
         )
     except OSError:
         raise UserError(
@@ -282,15 +297,6 @@ def _read_position(saved: dict[str, Any]) -> Position:
         saved = {**saved, "best_value": saved["best_loss"]}
         del saved["best_loss"]
     return Position(**saved)
-
-
-def remove_old_steps(output_dir: Path, keep: int) -> None:
-    """Delete the checkpoints within epochs, but for the newest `keep` and those with a link."""
-    linked = {(output_dir / name).resolve().name for name in (LAST, BEST)}
-    steps = [c.path for c in find_checkpoints(output_dir) if c.path.name.startswith("step-")]
-    for path in steps[:-keep]:
-        if path.name not in linked:
-            remove_checkpoint(path)
 
 
 def remove_checkpoint(path: Path) -> None:

@@ -14,6 +14,7 @@ from ..model.language import DecoderLayer
 from ..model.sam import SamBlock
 
 COMPILERS = ("c++", "g++", "clang++")
+COMPILED_FORMS = 64
 
 
 def check_compile(device: torch.device) -> None:
@@ -37,6 +38,10 @@ def compile_layers(model: nn.Module, backend: str = "inductor") -> None:
 
     In place, also under an adapter: parameters keep their names.
     """
+    # all layers share the code of one wrapper (transformers'), and each kind of layer and of view
+    # has its own compiled form of it: 8, the default, would leave the last ones as they are
+    limit = torch._dynamo.config.recompile_limit
+    torch._dynamo.config.recompile_limit = max(limit, COMPILED_FORMS)
     for module in list(model.modules()):
         if isinstance(module, SamBlock | ClipBlock | DecoderLayer):
             module.compile(backend=backend)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from ..data.augmentation import Augmentation, parse_names
 from ..resolution import Mode
 from .config_rules import check_settings
-from .flag_values import names_of, values_of_parts
+from .flag_values import names_of, one_by_one, values_of_parts
 from .lora import adapted_parts
 from .parts import expand_parts
 
@@ -22,6 +22,9 @@ TRACKERS = ("tensorboard", "wandb", "mlflow")
 RECOMPUTED = ("sam", "clip", "decoder")
 """What `--gradient_checkpointing` can name."""
 
+PART_NUMBER = "PART=NUMBER"
+FIRST_AND_LAST = "A [B]"
+
 _PATHS = ("data_root", "train_file", "output_dir", "val_file", "guard_file", "feature_cache")
 # Where results go, how fast they come and how long a run lasts: none changes what is learned.
 _CHANGES_NOTHING = (
@@ -32,6 +35,8 @@ _CHANGES_NOTHING = (
     "save_steps",
     "eval_steps",
     "keep",
+    "save_only_model",
+    "eval_at_start",
     "show_samples",
     "eval_samples",
     "eval_max_new_tokens",
@@ -76,21 +81,31 @@ class TrainConfig:
 
     lr: Annotated[float | None, "peak learning rate; default: 2e-5, with an adapter 2e-4"] = None
     part_lr: Annotated[
-        tuple[str, ...] | None, "peak learning rates of parts or sets: sam=1e-5 projector=1e-4"
+        tuple[str, ...] | None,
+        "peak learning rates of parts or sets: sam=1e-5 projector=1e-4",
+        PART_NUMBER,
     ] = None
     weight_decay: Annotated[float, "norms, biases and vectors are exempt"] = 0.01
     part_weight_decay: Annotated[
-        tuple[str, ...] | None, "weight decay of parts or sets: embeddings=0 experts=0.1"
+        tuple[str, ...] | None,
+        "weight decay of parts or sets: embeddings=0 experts=0.1",
+        PART_NUMBER,
     ] = None
     optimizer: Annotated[
         Literal["adamw", "adamw8bit", "adafactor"],
         "adamw8bit: bitsandbytes, on CUDA; adafactor: torch's",
     ] = "adamw"
+    adam_beta1: Annotated[float, "decay of AdamW's average of gradients"] = 0.9
+    adam_beta2: Annotated[float, "decay of AdamW's average of squared gradients"] = 0.999
+    adam_epsilon: Annotated[float, "what AdamW adds to their root"] = 1e-8
     lr_schedule: Annotated[
         Literal["cosine", "linear", "constant", "wsd"],
         "of the learning rate after warm-up; wsd: constant, then down at the end",
     ] = "cosine"
-    warmup_ratio: Annotated[float, "share of the steps in which the learning rate rises"] = 0.03
+    warmup_ratio: Annotated[
+        float, "share of the steps in which the learning rate rises; of few steps somewhat more"
+    ] = 0.03
+    warmup_steps: Annotated[int | None, "in place of --warmup_ratio"] = None
     decay_ratio: Annotated[float, "share of the steps in which wsd falls"] = 0.1
     ema: Annotated[
         float | None,
@@ -146,11 +161,13 @@ class TrainConfig:
         tuple[int, ...] | None,
         "most characters of a drawn page; two numbers: of the first page, rising to the last's; "
         "default: what fits",
+        FIRST_AND_LAST,
     ] = None
     synth_variety: Annotated[
         tuple[float, ...] | None,
         "share of drawn pages in all fonts, sizes, inks and papers, the others in plain print; two "
         "numbers: of the first page, rising to the last's; default: 1",
+        FIRST_AND_LAST,
     ] = None
     synth_task: Annotated[
         Literal["answers", "glyphs"],
@@ -161,6 +178,7 @@ class TrainConfig:
         tuple[float, ...] | None,
         "of the loss of two heads that name the glyphs of drawn pages, and are not saved with the "
         "model; two numbers: at the first step, changing to the last's; default: no heads",
+        FIRST_AND_LAST,
     ] = None
 
     augment: Annotated[
@@ -172,6 +190,7 @@ class TrainConfig:
 
     save_steps: Annotated[int | None, "also save after every so many steps"] = None
     eval_steps: Annotated[int | None, "also validate every so many steps"] = None
+    eval_at_start: Annotated[bool, "measure before the first step"] = True
     eval_samples: Annotated[
         int, "validation rows that are read, for CER and the like; always the same; 0: none"
     ] = 16
@@ -195,8 +214,12 @@ class TrainConfig:
         False
     )
     keep: Annotated[
-        int | None, "of the checkpoints within an epoch, keep the newest so many; default: all"
+        int | None, "keep the newest so many checkpoints, and best; default: all epochs"
     ] = None
+    save_only_model: Annotated[
+        bool,
+        "epochs that are not the last keep their weights alone; the run goes on from the last",
+    ] = False
     show_samples: Annotated[
         int | None, "write the first so many pages, as the model will see them, to samples.png"
     ] = None
@@ -219,6 +242,9 @@ class TrainConfig:
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(value))
         check_settings(self)
+        for name in ("part_lr", "part_weight_decay"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, one_by_one(value))
 
     @property
     def adapts(self) -> bool:

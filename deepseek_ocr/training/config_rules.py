@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import re
 import typing
 from typing import TYPE_CHECKING
 
-from ..data.augmentation import MAX_STRENGTH, parse_names
+from ..data.augmentation import MAX_STRENGTH
 from ..data.statistics.contact_sheet import MOST_CELLS
 from ..data.synthetic.stream import check_kinds
 from ..errors import UsageError
 from .flag_values import expected_instead
+from .idle_settings import check_not_idle
 from .parts import VISION
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _AT_LEAST = {
     "patience": 1,
     "balance_loss_weight": 0,
     "max_steps": 1,
+    "warmup_steps": 0,
     "max_length": 1,
     "save_steps": 1,
     "eval_steps": 1,
@@ -44,6 +46,12 @@ _AT_LEAST = {
 _AT_MOST = {
     "seed": 2**32 - 1,  # the largest that NumPy's generator takes
     "show_samples": MOST_CELLS,
+}
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+_NAME_THEM = {
+    "parts": "name parts, such as decoder or projector,attention",
+    "model_path": "name a model folder, Hub id or preset",
 }
 
 
@@ -64,16 +72,23 @@ def check_settings(config: TrainConfig) -> None:
             raise UsageError(f"--{name} must be at most {most}, got {value}")
     _check_pairs(config)
     _check_source(config)
-    for name in ("lr", "max_grad_norm"):
+    for name in ("lr", "max_grad_norm", "adam_epsilon"):
         value = getattr(config, name)
-        if value is not None and not 0 < value < math.inf:
+        if value is not None and not value > 0:
             raise UsageError(f"--{name} must be above 0, got {value}")
     for name in ("warmup_ratio", "decay_ratio"):
         if not 0 <= getattr(config, name) <= 1:
             raise UsageError(f"--{name} must lie between 0 and 1, got {getattr(config, name)}")
-    for name in ("lora_dropout", "label_smoothing", "ema"):
+    for name in ("lora_dropout", "label_smoothing", "ema", "adam_beta1", "adam_beta2"):
         if not 0 <= (getattr(config, name) or 0) < 1:
             raise UsageError(f"--{name} must lie from 0 to below 1, got {getattr(config, name)}")
+    if not _DEVICE.fullmatch(config.device):
+        raise UsageError(
+            f"--device: unknown device {config.device!r}; expected auto, cpu, cuda, cuda:1 or mps"
+        )
+    for name in ("parts", "model_path"):
+        if getattr(config, name) is not None and not str(getattr(config, name)).strip():
+            raise UsageError(f"--{name} is empty; {_NAME_THEM[name]}")
     _check_validation(config)
     _check_combinations(config)
     if not 0 < config.augment_strength <= MAX_STRENGTH:
@@ -81,8 +96,7 @@ def check_settings(config: TrainConfig) -> None:
             f"--augment_strength must lie above 0, up to {MAX_STRENGTH:g}; got "
             f"{config.augment_strength}"
         )
-    if config.augment_strength != 1.0 and not parse_names(config.augment):
-        raise UsageError("--augment_strength wears nothing by itself; say what with --augment")
+    check_not_idle(config)
     # an unknown name fails here
     _ = config.augmentation, config.trackers, config.recomputed, config.lr_of_parts
     _ = config.weight_decay_of_parts
@@ -98,9 +112,10 @@ def _check_types(config: TrainConfig) -> None:
 
 def _check_validation(config: TrainConfig) -> None:
     """What is measured needs rows, and what chooses needs what is measured."""
-    if config.val_file is None:
-        for name in ("eval_steps", "patience", "guard_file"):
-            if getattr(config, name) is not None:
+    if config.val_file is None:  # --guard_file alone is measured, and chooses nothing
+        for name in ("eval_steps", "patience"):
+            guarded = name == "eval_steps" and config.guard_file is not None
+            if getattr(config, name) is not None and not guarded:
                 raise UsageError(f"--{name} needs rows to measure; name them with --val_file")
         if config.best_metric != "loss":
             raise UsageError("--best_metric needs rows to read; name them with --val_file")
@@ -124,15 +139,7 @@ def _of_learning(config: TrainConfig) -> list[Rule]:
     balances = config.balance_loss_weight is not None
     return [
         (
-            not config.adapts and (config.lora_alpha is not None or config.lora_dropout > 0),
-            "--lora_alpha and --lora_dropout are an adapter's; choose one with --tune",
-        ),
-        (
-            config.decay_ratio != 0.1 and not wsd,
-            "--decay_ratio is that of --lr_schedule wsd",
-        ),
-        (
-            wsd and config.warmup_ratio + config.decay_ratio > 1,
+            wsd and config.warmup_steps is None and config.warmup_ratio + config.decay_ratio > 1,
             "--warmup_ratio and --decay_ratio are more than all steps",
         ),
         (
@@ -215,6 +222,6 @@ def _check_pairs(config: TrainConfig) -> None:
         values = getattr(config, name)
         if values is None:
             continue
-        if len(values) not in (1, 2) or min(values) < 0 or not math.isfinite(max(values)):
+        if len(values) not in (1, 2) or min(values) < 0:
             found = " ".join(map(str, values))
             raise UsageError(f"--{name}: expected one or two numbers from 0, got {found}")

@@ -20,7 +20,7 @@ from ..errors import UsageError
 from ..model.loading import pick_device
 from .config import TrainConfig
 from .sharding import check_sharding, shard
-from .step import reach_a_parameter
+from .step import reach_vision
 
 PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 MAX_WORKERS = 4
@@ -115,7 +115,7 @@ def distribute(
     if accelerator.process_index:  # else all would leave out the same in dropout
         torch.manual_seed(torch.initial_seed() + accelerator.process_index)
     if not shared:
-        reach_a_parameter(model)
+        reach_vision(model)
         optimizer = make_optimizer(model.to(accelerator.device))
         model, optimizer = accelerator.prepare(model, optimizer)
         if isinstance(model, DistributedDataParallel):

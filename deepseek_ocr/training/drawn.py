@@ -49,6 +49,10 @@ class DrawnPages(Dataset[Batch]):
         """How a page is called in messages."""
         return f"drawn page {index}"
 
+    def pictures(self, index: int) -> Sequence[str]:
+        """None: its picture is in no file."""
+        return ()
+
     def set_epoch(self, epoch: int) -> None:
         """No page comes twice: there is one epoch only."""
 

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import EXIT_INTERNAL, UserError
 from .config import RECOMPUTED, TrainConfig
-from .step import NotFinite
+from .not_finite import NotFinite, Place
 
 
 class TrainingError(UserError):
@@ -18,24 +18,33 @@ class TrainingError(UserError):
     exit_code = EXIT_INTERNAL
 
 
+NAMED = 10
+"""Rows with numbers that are none that are named; of the others it is said how many."""
+
+
 @contextlib.contextmanager
-def explained_numbers(
-    step: int, names_of_rows: Callable[[int | None, int | None], str]
-) -> Iterator[None]:
-    """A loss or gradient that is no number, as an error that names the rows.
+def explained_numbers(step: int, name_of_row: Callable[[Place], str]) -> Iterator[None]:
+    """A loss or gradient that is no number, as an error that names the rows and their pictures.
 
     Args:
         step: number of the step, from 1.
-        names_of_rows: number of a batch of this step (None: all of them) and of the process that
-            had it (None: this one) -> the names of its rows.
+        name_of_row: where a row stands in this step -> how it is called, with its pictures.
     """
     try:
         yield
     except NotFinite as error:
-        rows = names_of_rows(error.batch, error.process)
+        rows = [name_of_row(place) for place in error.rows[:NAMED]]
+        if len(error.rows) > NAMED:
+            rows.append(f"and {len(error.rows) - NAMED} more")
+        which = "with" if error.proved else "with at least one of"
         raise TrainingError(
-            f"step {step}: {error} is not a finite number; rows: {rows}\n"
-            "Look at these rows, lower --lr, or use --dtype float32"
+            "\n".join(
+                [
+                    f"step {step}: {error} is not a finite number {which}",
+                    *(f"  {row}" for row in rows),
+                    "Look at what is named, lower --lr, or use --dtype float32",
+                ]
+            )
         ) from None
 
 

@@ -2,8 +2,8 @@
 
 A file holds the image tokens of one page, (tokens, D) as `encode_images` gives them. Its name is a
 hash of all that decides them: the page's bytes, the sizes of its views, the weights of the vision
-side, the precision and the kind of device. What a file says of itself is checked whenever it is
-read: a torn one, or one of something else, is never trusted.
+side, the precision and the kind of device. A file holds their SHA-256, which is checked for all
+pages before a run and whenever one is read: a torn file, or one of something else, is not trusted.
 
 A run with features learns what it would learn without: on a CPU in float32 the same bytes where a
 batch is one page, and as many rounding errors apart as a page is encoded alone or with others
@@ -17,7 +17,9 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,13 @@ from ..errors import PageError, UserError
 from ..files import make_output_dir, replacing, sha256_of
 from ..model.processing import DeepseekOcrProcessor
 from ..pictures import MAX_PIXELS
-from ..progress import Progress
+from ..progress import Progress, say
 from .batches import PageDataset, Steps
 from .collation import IMAGE_EMBEDS, Batch
 from .planning import plan_steps
 from .rows import row_name
 
+READERS = 4  # threads that check files: hashing and reading let others run
 COMPUTED = 1  # raised by one when the features of an unchanged page change
 TOKENS = "image_tokens"  # the tensor in a file
 ABOUT = "key_and_sha256"  # its only metadata: the order of several is by chance
@@ -59,19 +62,21 @@ class DamagedFeatures(ValueError):
 class PageFeatures:
     """The features of the pages of a dataset, read by whoever prepares its batches.
 
-    `keys` are the names of the pages' files in `folder`, by reference; `width` is D.
+    `keys` are the names of the pages' files in `folder`, by reference; `width` is D. Those of
+    `in_memory` are not read from files.
     """
 
     folder: Path
     keys: Mapping[str, str]
     width: int
     dtype: torch.dtype
+    in_memory: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def inputs_of(self, row: Annotation, processor: DeepseekOcrProcessor) -> Batch:
         """The model's inputs of one row, with `image_embeds` in place of views.
 
         Raises:
-            UserError: a file is damaged; it has been removed.
+            UserError: a file has been damaged since the run began.
         """
         pages = [self.read(reference) for reference in row.images]
         encoded = processor.encode(row.prompt, [len(page) for page in pages], row.text)
@@ -84,23 +89,24 @@ class PageFeatures:
 
     def read(self, reference: str) -> Tensor:
         """The image tokens of a page, (tokens, D)."""
+        if reference in self.in_memory:
+            return self.in_memory[reference]
         path = self.path(self.keys[reference])
         try:
             return read_features(path, self.keys[reference], self.width)
         except (DamagedFeatures, OSError) as error:
-            path.unlink(missing_ok=True)
             raise UserError(
-                f"{path}: the kept features of {reference} are gone or damaged ({error}) and were "
-                "removed; the same command computes them again"
+                f"{path}: the features of {reference} are gone, or damaged since the run began "
+                f"({error}); nothing is to be mended: the same command computes them again"
             ) from None
 
-    def is_there(self, key: str) -> bool:
-        """Whether features of that key can be read, as far as the file's head tells."""
+    def is_whole(self, key: str) -> bool:
+        """Whether the file of that key holds what was written to it."""
         try:
-            with _opened(self.path(key), key, self.width):
-                return True
+            read_features(self.path(key), key, self.width)
         except (DamagedFeatures, OSError):
             return False
+        return True
 
 
 def prepare_features(
@@ -114,6 +120,8 @@ def prepare_features(
 ) -> None:
     """From now on `dataset` gives features; those that `folder` lacks are computed first.
 
+    So are all whose files are damaged: every file is read to its end.
+
     Args:
         model: on its device, not yet wrapped by `accelerate`; its vision side is frozen.
         num_workers: processes that open the pages meanwhile.
@@ -121,39 +129,91 @@ def prepare_features(
     Raises:
         UserError: a page cannot be opened, or the folder not be written to.
     """
-    own = _without_adapter(model)
-    vision = own.model
-    assert not any(p.requires_grad for p in _vision_tensors(vision).values())
-    assert dataset.augmentation is None
-    width = vision.image_newline.shape[-1]
-    named = {image: row for row in dataset.annotations for image in row.images}
-    keys = _keys(own, accelerator, dataset, named)
-    dtype = _dtype_of(own, accelerator, dataset.processor)
-    features = PageFeatures(folder=make_output_dir(folder), keys=keys, width=width, dtype=dtype)
-    of_keys = {key: reference for reference, key in keys.items() if not features.is_there(key)}
-    share = [*of_keys.values()][accelerator.process_index :: accelerator.num_processes]
+    rows = range(len(dataset.annotations))
+    features = _features_of(model, accelerator, dataset, rows, make_output_dir(folder))
+    of_keys = {key: reference for reference, key in features.keys.items()}
+    place, num_processes = accelerator.process_index, accelerator.num_processes
     quiet = quiet or not accelerator.is_main_process
+    found = _missing(features, [*of_keys][place::num_processes], quiet=quiet)
+    if num_processes > 1:  # each has looked at its share; what is to be done is shared anew
+        found = sorted(gather_object(found))
+    if num_damaged := sum(damaged for _, damaged in found):
+        say(f"{features.folder}: damaged files are computed again: {num_damaged}", quiet=quiet)
+    share = [of_keys[key] for key, _ in found[place::num_processes]]
     reason = ""
     try:
-        pages = _Views(dataset, share, named)
-        with Progress(len(share), "pages", "features", quiet=quiet or not share) as progress:
-            _compute(own, accelerator, pages, features, num_workers, progress)
+        _compute(model, accelerator, _Views(dataset, share), features, num_workers, quiet=quiet)
     except UserError as error:
         reason = str(error)
-    if accelerator.num_processes > 1:  # also waits until all have written theirs
+    if num_processes > 1:  # also waits until all have written theirs
         reason = "\n".join(filter(None, gather_object([reason])))
     if reason:
         raise UserError(reason)
     dataset.features = features
 
 
+def rehearse_features(
+    model: nn.Module,
+    accelerator: Accelerator,
+    dataset: PageDataset,
+    rows: Iterable[int],
+    *,
+    num_workers: int = 0,
+    quiet: bool = False,
+) -> None:
+    """As `prepare_features`, for a few rows and without a folder: for a dry run.
+
+    They are written and read back as in a run, and then held in memory; each process has its own.
+    """
+    with tempfile.TemporaryDirectory(prefix="dry-run-") as folder:
+        features = _features_of(model, accelerator, dataset, rows, Path(folder))
+        pages = _Views(dataset, [*features.keys])
+        quiet = quiet or not accelerator.is_main_process
+        _compute(model, accelerator, pages, features, num_workers, quiet=quiet)
+        read = {reference: features.read(reference) for reference in features.keys}
+    dataset.features = dataclasses.replace(features, in_memory=read)
+
+
+def _features_of(
+    model: nn.Module,
+    accelerator: Accelerator,
+    dataset: PageDataset,
+    rows: Iterable[int],
+    folder: Path,
+) -> PageFeatures:
+    """Of the pages of those rows: what they are called and look like; none is computed here."""
+    own = _without_adapter(model)
+    assert not any(p.requires_grad for p in _vision_tensors(own.model).values())
+    assert dataset.augmentation is None
+    references = dict.fromkeys(image for row in rows for image in dataset.annotations[row].images)
+    return PageFeatures(
+        folder=folder,
+        keys=_keys(own, accelerator, dataset, references),
+        width=own.model.image_newline.shape[-1],
+        dtype=_dtype_of(own, accelerator, dataset.processor),
+    )
+
+
+def _missing(features: PageFeatures, keys: Sequence[str], *, quiet: bool) -> list[tuple[str, bool]]:
+    """Those of the keys that have no whole file, and whether they have a damaged one."""
+    missing = []
+    with (
+        ThreadPoolExecutor(READERS) as pool,
+        Progress(len(keys), "files", "features", quiet=quiet, passing=True) as progress,
+    ):
+        for key, whole in zip(keys, pool.map(features.is_whole, keys), strict=True):
+            if not whole:
+                missing.append((key, features.path(key).exists()))
+            progress.advance()
+    return missing
+
+
 class _Views(Dataset[Batch]):
     """References -> the views of their pages."""
 
-    def __init__(
-        self, dataset: PageDataset, references: Sequence[str], rows: Mapping[str, Annotation]
-    ):
-        self.dataset, self.references, self.rows = dataset, references, rows
+    def __init__(self, dataset: PageDataset, references: Sequence[str]):
+        self.dataset, self.references = dataset, references
+        self.rows = {image: row for row in dataset.annotations for image in row.images}
 
     def __getitem__(self, index: int) -> Batch:
         reference = self.references[index]
@@ -170,23 +230,28 @@ def _only(rows: Sequence[Batch]) -> Batch:
 
 @torch.no_grad()
 def _compute(
-    model: Any,
+    model: nn.Module,
     accelerator: Accelerator,
     pages: _Views,
     features: PageFeatures,
     num_workers: int,
-    progress: Progress,
+    *,
+    quiet: bool,
 ) -> None:
     """One page at a time, which is one overview and its tiles."""
+    if not pages.references:
+        return
+    own = _without_adapter(model)
     plan = plan_steps(range(len(pages.references)), batch_size=1)
     steps = Steps(pages, _only, plan, num_workers)  # type: ignore[arg-type]
-    for reference, (_, [views]) in zip(pages.references, steps, strict=True):
-        moved = {name: view.to(accelerator.device) for name, view in views.items()}
-        with accelerator.autocast():
-            [tokens] = model.encode_images(**moved)
-        key = features.keys[reference]
-        write_features(features.path(key), key, tokens.cpu())
-        progress.advance()
+    with Progress(len(pages.references), "pages", "features", quiet=quiet) as progress:
+        for reference, (_, [views]) in zip(pages.references, steps, strict=True):
+            moved = {name: view.to(accelerator.device) for name, view in views.items()}
+            with accelerator.autocast():
+                [tokens] = own.encode_images(**moved)
+            key = features.keys[reference]
+            write_features(features.path(key), key, tokens.cpu())
+            progress.advance()
 
 
 def _dtype_of(model: Any, accelerator: Accelerator, processor: DeepseekOcrProcessor) -> torch.dtype:

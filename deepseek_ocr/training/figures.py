@@ -18,8 +18,9 @@ def step_figures(
 ) -> dict[str, Any]:
     """Of one step over all processes.
 
-    Rates are positions (without padding) and rows a second, waiting for the batches included;
-    `memory_gb` is this process's, in 10^9 bytes. With experts: see `load_figures`.
+    `loss` includes `balance_loss`. Rates are positions (without padding) and rows a second, waiting
+    for the batches included; `memory_gb` is this process's, in 10^9 bytes. With experts: see
+    `load_figures`.
     """
     figures: dict[str, Any] = {
         "loss": result.loss,
@@ -60,6 +61,19 @@ def progress_notes(figures: dict[str, Any]) -> dict[str, str]:
         "samples/s": f"{figures['samples_per_s']:.3g}",
         "memory": f"{figures['memory_gb']:.2f}GB",
     }
+
+
+def brief_notes(figures: dict[str, Any]) -> list[str]:
+    """The same where a line is short, as on a terminal of 80 columns."""
+    lr, power = f"{figures['lr']:.1e}".split("e")
+    tokens = figures["tokens_per_s"]
+    return [
+        f"loss {figures['loss']:.4f}",
+        f"lr {lr}e{int(power)}",
+        f"{tokens / 1000:.0f}k tok/s" if tokens >= 10_000 else f"{tokens:.0f} tok/s",
+        f"{figures['samples_per_s']:.3g} rows/s",
+        f"{figures['memory_gb']:.3g}GB",
+    ]
 
 
 def used_memory(device: torch.device) -> int:

@@ -7,6 +7,7 @@ import math
 import types
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UsageError
@@ -27,10 +28,15 @@ def names_of(flag: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if name in names)
 
 
+def one_by_one(pairs: Sequence[str]) -> tuple[str, ...]:
+    """`sam=1e-5,clip=1e-4` and `sam=1e-5 clip=1e-4` are the same pairs."""
+    return tuple(pair.strip() for text in pairs for pair in text.split(",") if pair.strip())
+
+
 def values_of_parts(
     flag: str, pairs: Sequence[str] | None, trained: Sequence[str]
 ) -> dict[str, float]:
-    """`sam=1e-5 decoder=1e-4` -> part -> its number, for those of the `trained` parts it names.
+    """`sam=1e-5`, `decoder=1e-4` -> part -> its number, for those of the `trained` parts it names.
 
     A part named itself goes before a set that holds it, `vision` and `decoder` before `all`.
 
@@ -39,7 +45,7 @@ def values_of_parts(
             one of which nothing trains.
     """
     numbers: dict[str, float] = {}
-    for pair in pairs or ():
+    for pair in one_by_one(pairs or ()):
         name, number = _pair(flag, pair)
         if name in numbers:
             raise UsageError(f"--{flag}: {name} is named twice")
@@ -58,7 +64,7 @@ def _pair(flag: str, pair: str) -> tuple[str, float]:
     name, equals, text = (piece.strip() for piece in pair.partition("="))
     known = [*PARTS, *SETS]
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1, 0.4)
+        near = difflib.get_close_matches(name, known, 1)
         advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         raise UsageError(f"--{flag}: unknown part {name!r}; {advice}")
     try:
@@ -86,6 +92,14 @@ def expected_instead(value: Any, hint: Any) -> str:
             return "a whole number"
         if kind is float and (isinstance(value, bool) or not isinstance(value, int | float)):
             return "a number"
-        if typing.get_origin(kind) is tuple and not isinstance(value, tuple | list):
-            return "a list"
+        if kind is float and not math.isfinite(value):
+            return "a finite number"
+        if kind is str and not isinstance(value, str | Path):
+            return "a text"
+        if typing.get_origin(kind) is tuple:
+            if not isinstance(value, tuple | list):
+                return "a list"
+            of_each = (expected_instead(item, typing.get_args(kind)[0]) for item in value)
+            if wrong := next(filter(None, of_each), ""):
+                return f"a list, each {wrong}"
     return ""

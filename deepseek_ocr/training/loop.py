@@ -18,14 +18,15 @@ from .averaging import Average
 from .batches import Batch, BatchReader, Collator, PageDataset, lost_worker
 from .checkpoint import Position
 from .config import TrainConfig
-from .curves import read_curve
 from .devices import choose_num_workers
 from .drawn import DrawnPages
 from .failures import TrainingError, explained_memory, explained_numbers
-from .figures import progress_notes, step_figures
+from .figures import brief_notes, progress_notes, step_figures
 from .heads import TaughtWithGlyphs
-from .interrupts import StopRequest
+from .interrupts import StopRequest, StopRequested
+from .not_finite import Place
 from .optimizer import set_learning_rates
+from .outcome import tell_outcome
 from .partners import Partners
 from .planning import Planner, StepRows, rows_of
 from .saving import is_due, save_run
@@ -66,13 +67,18 @@ class Training:
             name=config.lr_schedule,
             num_steps=self.num_steps,
             warmup_ratio=config.warmup_ratio,
+            warmup_steps=config.warmup_steps,
             decay_ratio=config.decay_ratio,
         )
         self.partners = Partners(self.accelerator)
+        self.silent = self.quiet or not self.is_main
+        self.progress = Progress(self.num_steps, "steps", "train", quiet=True)  # until it begins
+        self.stop = StopRequest(quiet=self.silent)
+        self.first_step, self.seconds = self.position.step, 0.0
         self.saved_step = self.position.step
-        self.best_before = self.position.best  # the name of the best that was saved last
         if self.validator is not None:
             self.validator.log, self.validator.tracker = self.log, self.tracker
+            self.validator.between_batches = self._end_if_stopping
 
     @property
     def is_main(self) -> bool:
@@ -81,7 +87,9 @@ class Training:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to learn: all steps are done, or patience is at its end."""
+        """Whether nothing is left to do: all steps are done, or patience is at its end."""
+        if self.position.validation_due:
+            return False
         return self.position.step >= self.num_steps or self.is_out_of_patience
 
     @property
@@ -94,31 +102,68 @@ class Training:
         """Train from the position on to the end of the run.
 
         Raises:
-            KeyboardInterrupt: the run was asked to stop; the step was finished, and saved.
+            KeyboardInterrupt: the run was asked to stop; the step was finished, and saved. Or it
+                was asked twice, and ended at once.
             TrainingError: the loss is not a number, memory ran out, or a row cannot be read; what
                 was learned before such a row is saved. Or another process is gone.
         """
-        quiet = self.quiet or not self.is_main
-        progress = Progress(self.num_steps, "steps", "train", start=self.position.step, quiet=quiet)
+        began = time.monotonic()
+        self.first_step = self.position.step
         self.model.train()
-        stop = StopRequest()
-        partners = self.partners.explained(self._what_is_saved, stop.end_undisturbed)
-        with stop, progress, partners:
+        partners = self.partners.explained(self._what_is_saved, self.stop.end_undisturbed)
+        with self.stop, self._new_progress() as self.progress, partners:
             try:
-                if self.position.step == 0 and self.validator is not None:
-                    self._measure()  # what the model could do before
-                if self.position.validation_due:
-                    self._between_steps(stopping=False)
+                self._before_steps()
                 while not self.is_finished:
-                    self._epoch(progress, stop)
+                    self._epoch()
+            except StopRequested:
+                raise self._stopped() from None
+            except KeyboardInterrupt:  # asked twice
+                saved = self._what_is_saved()
+                raise KeyboardInterrupt(f"{saved[0].lower()}{saved[1:]}") from None
             except Unreadable as error:
                 raise self._saved_before(error) from None
             except RuntimeError as error:  # PyTorch raises it in the middle of anything
                 if (lost := lost_worker(error)) is None:
                     raise
                 raise TrainingError(f"{lost}\n{self._what_is_saved()}") from None
-            if self.position.step > progress.start:
-                self._say_outcome(progress)
+        self.seconds = time.monotonic() - began
+
+    def _new_progress(self) -> Progress:
+        start = self.position.step
+        return Progress(self.num_steps, "steps", "train", start=start, quiet=self.silent)
+
+    def _before_steps(self) -> None:
+        """Measure what the model can do before it learns, or what was left over from before.
+
+        Raises:
+            StopRequested: meanwhile the run was asked to stop.
+        """
+        if self.position.step == 0 and self.validator is not None and self.config.eval_at_start:
+            self._measure()
+            self._end_if_stopping()
+        if self.position.validation_due and self._between_steps(stopping=False):
+            raise StopRequested
+
+    @property
+    def _is_stopping(self) -> bool:
+        """Whether a process was asked to stop; all of them ask at the same moment."""
+        return totals(self.accelerator, [int(self.stop.requested)]) != [0]
+
+    def _end_if_stopping(self) -> None:
+        if self._is_stopping:
+            raise StopRequested
+
+    def _stopped(self) -> KeyboardInterrupt:
+        """What is raised where the run was asked to stop, once it has told what is saved."""
+        step = self.position.step
+        self.progress.message(
+            f"stopped and saved after step {step} of {self.num_steps}; "
+            "the same command goes on from there"
+            if step
+            else "stopped before the first step; nothing was saved; the same command starts again"
+        )
+        return KeyboardInterrupt()
 
     def _what_is_saved(self) -> str:
         """What is on disk, and what to do, in words."""
@@ -131,44 +176,38 @@ class Training:
         step = self.position.step
         if step > self.saved_step:
             self.save(f"step-{step}")
-        saved = f"Saved after step {step}. " if step else ""
+        saved = f"Saved after step {step}" if step else "Nothing was saved yet"
         return TrainingError(
-            f"after step {step}: {error}\n{saved}Mend the file; the same command then goes on"
+            f"after step {step}: {error}\n{saved}; the same command then "
+            + ("goes on from there" if step else "starts again")
         )
 
-    def _epoch(self, progress: Progress, stop: StopRequest) -> None:
+    def _epoch(self) -> None:
         """The steps that are left of the current epoch."""
         position = self.position
         if position.step_in_epoch == self.planner.num_steps(position.epoch):
             position.epoch, position.step_in_epoch = position.epoch + 1, 0
-            position.epoch_loss, position.epoch_tokens = 0.0, 0
+            position.epoch_loss, position.epoch_tokens = 0.0, 0.0
         left = self.planner.epoch(position.epoch)[position.step_in_epoch :]
         left = left[: self.num_steps - position.step]
         began = time.monotonic()
         steps = self.reader.steps(left, position.epoch)
-        for rows, batches in read_together(self.accelerator, steps):
-            self._step(rows, batches, progress, began)
-            stopping = totals(self.accelerator, [int(stop.requested)]) != [0]
-            self._between_steps(stopping)
+        for _, batches in read_together(self.accelerator, steps):
+            self._step(batches, began)
+            stopping = self._between_steps(self._is_stopping)
             began = time.monotonic()  # waiting for the next batch counts, validation does not
             if self.is_finished:
                 return
             if stopping:
-                progress.message(
-                    f"stopped and saved after step {position.step} of {self.num_steps}; "
-                    "the same command goes on from there"
-                )
-                raise KeyboardInterrupt
+                raise StopRequested
 
-    def _step(
-        self, rows: StepRows, batches: Sequence[Batch], progress: Progress, began: float
-    ) -> None:
+    def _step(self, batches: Sequence[Batch], began: float) -> None:
         """Learn one step and log it; it began with waiting for its batches."""
         config, position = self.config, self.position
         share = self.schedule(position.step)
         set_learning_rates(self.optimizer, share)
         self._set_glyph_weight()
-        with self._explained(rows, batches), self._balance_loss():
+        with self._explained(batches), self._balance_loss():
             result = train_step(
                 self.model,
                 self.accelerator,
@@ -182,14 +221,14 @@ class Training:
         seconds = max(time.monotonic() - began, 1e-9)
         position.step += 1
         position.step_in_epoch += 1
-        position.epoch_loss += result.loss * result.num_learned
-        position.epoch_tokens += result.num_learned
+        position.epoch_loss += result.loss * result.learned_weight
+        position.epoch_tokens += result.learned_weight
         figures = step_figures(
             result, lr=config.peak_lr * share, seconds=seconds, device=self.accelerator.device
         )
         self._metrics("step", figures)
         notes: dict[str, Any] = progress_notes(figures)
-        progress.advance(**notes)
+        self.progress.advance(brief=brief_notes(figures), **notes)
 
     @property
     def _own_model(self) -> Any:
@@ -215,21 +254,21 @@ class Training:
             config.balance_loss_weight = before
 
     @contextlib.contextmanager
-    def _explained(self, rows: StepRows, batches: Sequence[Batch]) -> Iterator[None]:
+    def _explained(self, batches: Sequence[Batch]) -> Iterator[None]:
         """Numbers that are none, and exhausted memory, as errors that say where and what to do."""
         number = self.position.step + 1
 
-        def names(batch: int | None, process: int | None) -> str:
-            met = rows if process is None else self._rows_on(process)
-            found = met.batches if batch is None else [met.batches[batch]]
-            return ", ".join(self.dataset.name(i) for b in found for i in rows_of(b))
+        def name(place: Place) -> str:
+            row = rows_of(self._rows_on(place.process).batches[place.batch])[place.row]
+            pictures = self.dataset.pictures(row)
+            return self.dataset.name(row) + (f": {', '.join(pictures)}" if pictures else "")
 
         def content() -> str:
             height, width = max(tuple(batch["input_ids"].shape) for batch in batches)
             return f"{height} rows of {width} positions"
 
         with (
-            explained_numbers(number, names),
+            explained_numbers(number, name),
             explained_memory(self.config, f"step {number}", content),
         ):
             yield
@@ -240,8 +279,8 @@ class Training:
         planner = Planner(self.config, self.dataset, ours.costs, ours.num_processes, process)
         return planner.epoch(self.position.epoch)[self.position.step_in_epoch]
 
-    def _between_steps(self, stopping: bool) -> None:
-        """Validation, checkpoint and curves, where they are due."""
+    def _between_steps(self, stopping: bool) -> bool:
+        """Validation, checkpoint and curves, where they are due; whether the run is to stop."""
         position, config = self.position, self.config
         epoch_ends = position.step_in_epoch == self.planner.num_steps(position.epoch)
         last = position.step == self.num_steps
@@ -250,22 +289,28 @@ class Training:
         if self.validator is not None:
             due = epoch_ends or last or is_due(position.step, config.eval_steps)
             # who asks to stop may not wait; it is made up for when the run goes on
-            position.validation_due = due and stopping and not last
-            if due and not position.validation_due:
-                improved = self._validate(name)
+            position.validation_due = due
+            if due and not stopping:
+                try:
+                    improved = self._validate(name)
+                    stopping = self._is_stopping
+                except StopRequested:
+                    stopping = True
         if epoch_ends and not position.validation_due:
             mean = position.epoch_loss / position.epoch_tokens
             self._metrics("epoch", {"loss": mean})
         ends = epoch_ends or last or stopping or self.is_out_of_patience
         if ends or improved or is_due(position.step, config.save_steps):
             self.save(name)
+        return stopping
 
     def _validate(self, name: str) -> bool:
         """Whether the validation after a step is the best so far, which `name` will be then."""
         position, metric = self.position, self.config.best_metric
-        position.validation_due = True
-        value = self._measure()[metric]
+        value = self._measure().get(metric)
         position.validation_due = False
+        if value is None:  # the guard alone is measured, which chooses nothing
+            return False
         if not better(metric, value, position.best_value):
             position.bad_validations += 1
             return False
@@ -275,7 +320,7 @@ class Training:
     def _measure(self) -> dict[str, float]:
         assert self.validator is not None
         position = self.position
-        with self._averaged():
+        with self._averaged(), self.progress.paused():
             return self.validator.measure(self.model, step=position.step, epoch=position.epoch)
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
@@ -284,27 +329,18 @@ class Training:
             return contextlib.nullcontext()
         return self.average.in_place_of(self._own_model)
 
-    def _say_outcome(self, progress: Progress) -> None:
-        """What a finished run found: that it ended early, or that nothing became better."""
-        position, metric = self.position, self.config.best_metric
-        if not self.is_main or position.best_value is None:
-            return
-        if self.is_out_of_patience and position.step < self.num_steps:
-            self.log.event("early_stop", step=position.step, of=self.num_steps, best=position.best)
-            progress.message(
-                f"stopped early after step {position.step} of {self.num_steps}: "
-                f"{position.bad_validations} validations without a better {metric} than "
-                f"{position.best_value:.4f} of {position.best}"
+    def tell_outcome(self) -> None:
+        """What the run came to, once it has ended by itself; nothing where nothing was learned."""
+        if self.position.step > self.first_step:
+            tell_outcome(
+                self.config,
+                self.position,
+                self.log,
+                self.progress.message,
+                num_steps=self.num_steps,
+                learned=self.position.step - self.first_step,
+                seconds=self.seconds,
             )
-        before = read_curve(self.config.output_dir, "validation", metric).get(0)
-        if before is not None and not better(metric, position.best_value, before):
-            reason = (
-                f"no checkpoint is better than the model before training ({metric} {before:.4f}, "
-                f"the best then {position.best_value:.4f} of {position.best}); lower --lr, or "
-                "train longer"
-            )
-            self.log.event("no_gain", reason=reason)
-            progress.message(f"warning: {reason}")
 
     def save(self, name: str) -> None:
         """Write a checkpoint with its links, and the curves.
@@ -315,7 +351,6 @@ class Training:
         with self._averaged():
             save_run(self, name)
         self.saved_step = self.position.step
-        self.best_before = self.position.best
 
     def _metrics(self, event: str, figures: dict[str, Any]) -> None:
         """To the log, and whoever else follows."""

@@ -89,10 +89,14 @@ def add_adapter(
         rank, alpha: the adapter's product counts alpha / rank times; None: twice the rank.
         dropout: share of the adapter's inputs that are left out in training.
         dora: learn the length of each row of a weight by itself.
+
+    Raises:
+        UsageError: a rank above what the smallest of the matrices can have.
     """
     from ..model.late_imports import import_peft
     from ..model.loading import quiet_peft
 
+    check_rank(model, parts, rank)
     names = linear_names((name for name, _ in model.named_modules()), parts)
     with quiet_peft():
         peft = import_peft()
@@ -107,6 +111,36 @@ def add_adapter(
         adapted = peft.get_peft_model(model, config)
     name_layers(adapted, names)
     return adapted
+
+
+def check_rank(model: nn.Module, parts: Sequence[str], rank: int) -> None:
+    """A product of rank r changes no more of a matrix than its smaller side allows.
+
+    Raises:
+        UsageError: `rank` is above that of the smallest matrix of `parts`; it names the matrix.
+    """
+    sides = {name: min(shape) for name, shape in adapted_shapes(model, parts).items()}
+    if sides and rank > (most := min(sides.values())):
+        smallest = min(sides, key=sides.__getitem__)
+        raise UsageError(
+            f"--lora_rank is {rank}, but {smallest} has no more than {most} rows or columns; use "
+            f"--lora_rank {most} or lower, or other --parts"
+        )
+
+
+def adapted_shapes(model: nn.Module, parts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Name of a linear layer or of stacked experts of `parts` -> (outputs, inputs) of a matrix."""
+    patterns = [re.compile(LINEAR_LAYERS[part]) for part in parts if part in LINEAR_LAYERS]
+    shapes: dict[str, tuple[int, ...]] = {
+        name: (module.out_features, module.in_features)  # type: ignore[dict-item]
+        for name, module in model.named_modules()
+        if any(pattern.fullmatch(name) for pattern in patterns)
+    }
+    if "experts" in parts:
+        for name, parameter in model.named_parameters():
+            if name.endswith(EXPERT_PARAMETERS):
+                shapes[name] = tuple(parameter.shape[1:])
+    return shapes
 
 
 def linear_names(modules: Iterable[str], parts: Sequence[str]) -> list[str]:

@@ -15,7 +15,6 @@ from .heads import without_heads
 from .parts import assign_parts, published_name
 
 ASKED_BY = "--optimizer adamw8bit"
-BETAS = (0.9, 0.999)
 PEAK = "peak_lr"
 """Where a group of parameters keeps its learning rate after warm-up; `lr` is that of the step."""
 
@@ -35,6 +34,19 @@ class Rates:
         return self.part_lr.get(part or "", self.lr), decay if decays else 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Adam:
+    """The decays of Adam's two averages, and what it adds to the root of the second."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def as_arguments(self) -> dict[str, Any]:
+        """As torch and bitsandbytes call them."""
+        return {"betas": (self.beta1, self.beta2), "eps": self.epsilon}
+
+
 def check_optimizer(name: str, device: torch.device) -> None:
     """Whether an optimizer can run there.
 
@@ -51,20 +63,23 @@ def check_optimizer(name: str, device: torch.device) -> None:
     import_bitsandbytes(ASKED_BY)
 
 
-def make_optimizer(name: str, model: nn.Module, rates: Rates) -> torch.optim.Optimizer:
-    """Optimizer `name` over what trains, the rates as `rates` says.
+def make_optimizer(
+    name: str, model: nn.Module, rates: Rates, adam: Adam | None = None
+) -> torch.optim.Optimizer:
+    """Optimizer `name` over what trains, the rates as `rates` says; `adam` None: as usual.
 
     adamw: Adam with decoupled weight decay (1711.05101), fused where torch can; adamw8bit: the same
     with its state in 8 bits (2110.02861), through bitsandbytes; adafactor: one number a row and
-    column in place of Adam's two a weight (1804.04235), through torch.
+    column in place of Adam's two a weight (1804.04235), through torch; it has no use for `adam`.
     """
+    averages = (adam or Adam()).as_arguments()
     groups = parameter_groups(model, rates)
     if name == "adamw8bit":
-        return import_bitsandbytes(ASKED_BY).optim.AdamW8bit(groups, betas=BETAS)
+        return import_bitsandbytes(ASKED_BY).optim.AdamW8bit(groups, **averages)
     if name == "adafactor":
         return torch.optim.Adafactor(groups, lr=rates.lr)
     fused = all(p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
-    return torch.optim.AdamW(groups, lr=rates.lr, betas=BETAS, fused=fused)
+    return torch.optim.AdamW(groups, lr=rates.lr, **averages, fused=fused)
 
 
 def parameter_groups(model: nn.Module, rates: Rates) -> list[dict[str, Any]]:

@@ -15,9 +15,10 @@ from torch import nn
 
 from ..model.configuration import DeepseekOcrConfig
 from ..model.modeling import DeepseekOcrForConditionalGeneration
+from ..model.quantization import packed_names
 from .config import ADAPTERS, TrainConfig
 from .lora import EXPERT_PARAMETERS, LINEAR_LAYERS
-from .parts import PARTS, UNTRAINABLE, assign_parts
+from .parts import PACKED, PARTS, UNTRAINABLE, assign_parts, in_order
 
 DECODER_LAYER = re.compile(r"model\.layers\.\d+\.")
 
@@ -102,6 +103,24 @@ def factors_of(shape: tuple[int, ...]) -> int:
     if len(shape) < 2:
         return math.prod(shape)
     return math.prod(shape[:-2]) * (shape[-2] + shape[-1])
+
+
+def formats_of(network: nn.Module, config: TrainConfig, stored: str) -> dict[str, str]:
+    """Part -> the formats that its parameters would be trained in, that of the most first.
+
+    Args:
+        stored: the format of the weights that an adapter lies beside. Full tuning has float32.
+    """
+    owners = assign_parts(name for name, _ in network.named_parameters())
+    if config.tune == "full":
+        return dict.fromkeys({*owners.values()}, "float32")
+    packed = packed_names(network) if config.tune == "qlora" else set()
+    sizes: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, parameter in network.named_parameters():
+        sizes[owners[name]][PACKED if name in packed else stored] += parameter.numel()
+    for part, count in adapter_counts(network, config).items():
+        sizes[part]["float32"] += count
+    return {part: in_order(of_part) for part, of_part in sizes.items()}
 
 
 def adapter_counts(network: nn.Module, config: TrainConfig) -> Counter[str]:

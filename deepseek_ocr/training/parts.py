@@ -26,6 +26,9 @@ SETS = {"vision": VISION, "decoder": DECODER, "all": PARTS}
 
 UNTRAINABLE = re.compile(r".*(\.patch_embedding\.weight|\.e_score_correction_bias)")
 
+PACKED = "4 bits"
+"""The format of weights under `--tune qlora`."""
+
 _PREFIXES = (
     ("model.sam_model.net_", "compressor"),
     ("model.sam_model.", "sam"),
@@ -131,8 +134,13 @@ def formats_by_part(model: nn.Module) -> dict[str, str]:
         sizes: dict[str, int] = defaultdict(int)
         for tensor in tensors:
             sizes[tensor.format] += tensor.size
-        formats[part] = ", ".join(sorted(sizes, key=lambda name: (-sizes[name], name)))
+        formats[part] = in_order(sizes)
     return formats
+
+
+def in_order(sizes: Mapping[str, int]) -> str:
+    """The names of formats, that of the most numbers first."""
+    return ", ".join(sorted(sizes, key=lambda name: (-sizes[name], name)))
 
 
 class _Tensor(NamedTuple):
@@ -159,7 +167,7 @@ def _tensors_by_part(model: nn.Module) -> dict[str, list[_Tensor]]:
     found: dict[str, list[_Tensor]] = defaultdict(list)
     for name, parameter in parameters.items():
         size = packed.get(name, parameter.numel())
-        format = "4 bits" if name in packed else str(parameter.dtype).removeprefix("torch.")
+        format = PACKED if name in packed else str(parameter.dtype).removeprefix("torch.")
         if size:
             found[owners[published_name(name)]].append(
                 _Tensor(size, format, parameter.requires_grad)

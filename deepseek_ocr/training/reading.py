@@ -5,10 +5,11 @@ So the error rates of a validation are those that `test.py` finds for the same r
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,16 @@ RATES: dict[str, Status] = {
     "truncation_rate": "truncated",
 }
 """Name of a figure -> the status whose share it is."""
+
+
+Watch = Callable[[str, int], contextlib.AbstractContextManager[Callable[[], None]]]
+"""What is done and how many batches it takes -> what is called after each of them: it may tell how
+far it is, or end everything."""
+
+
+def unwatched(_label: str, _num_batches: int) -> contextlib.AbstractContextManager[Any]:
+    """Nobody follows the batches."""
+    return contextlib.nullcontext(lambda: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,18 +132,21 @@ class RowReader:
         by_length = sorted(self.rows, key=lambda row: (-len(dataset.annotations[row].text), row))
         self.batches = cut(by_length, batch_size)
 
-    def read(self, model: nn.Module) -> list[ReadRow]:
+    def read(self, model: nn.Module, watch: Watch = unwatched) -> list[ReadRow]:
         """Every chosen row, in the order of `rows`; the same list in all processes.
 
         Raises:
             Unreadable: in all processes, if a picture of one row cannot be opened.
         """
         own: list[tuple[int, str, Status]] = []
-        with readable(model, self.accelerator) as (reader, in_step):
+        share = share_out(
+            self.batches, self.accelerator.num_processes, self.accelerator.process_index
+        )
+        with (
+            readable(model, self.accelerator) as (reader, in_step),
+            watch("reading", len(share)) as batch_done,
+        ):
             engine = OcrEngine(reader, self.dataset.processor)
-            share = share_out(
-                self.batches, self.accelerator.num_processes, self.accelerator.process_index
-            )
             for batch in share:
                 # where they must keep step, one that has no rows left reads another's for nothing
                 rows = batch or (self.batches[0][:1] if in_step else ())
@@ -141,6 +155,7 @@ class RowReader:
                 if batch is not None:
                     answers = zip(batch, results, strict=True)
                     own += [(row, result.text, result.status) for row, result in answers]
+                batch_done()
         found = {row: (text, status) for row, text, status in gather_object(own)}
         return [self._scored(row, *found[row]) for row in self.rows]
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -25,24 +25,29 @@ from ..errors import UserError
 from ..progress import Progress
 from ..runlog import RunLog
 from .batch_size import BatchSize, packed_size_of, size_of
-from .batches import Batch, Steps, learned_weight
+from .batches import Batch, PageDataset, Steps, learned_weight
 from .checkpoint import Position, find_checkpoints
 from .config import TrainConfig
-from .device_memory import memory_of
+from .curves import read_curve
+from .device_memory import memory_of, peak_memory
 from .devices import shares_weights
 from .failures import is_out_of_memory
-from .figures import used_memory
 from .heads import without_heads
 from .memory import Workload, gigabytes, optimizer_bytes, weight_bytes
 from .memory_advice import advise, summary
 from .model_facts import facts_of_weights
 from .parameter_counts import counts_of, empty_model
-from .planning import StepRows, rows_of
+from .planning import Planner, StepRows, rows_of
+from .reading import RowReader
 from .state import random_states
 from .step import to_device
 
 if TYPE_CHECKING:
     from .loop import Training
+    from .validation import Validator
+
+READ_TOKENS = 16
+"""Most tokens of the answers in a dry run."""
 
 
 def check_weights_fit(config: TrainConfig, accelerator: Accelerator) -> None:
@@ -113,7 +118,7 @@ def stored_bytes(model: nn.Module) -> int:
 
 def _largest_size(training: Training) -> BatchSize:
     [batch] = training.planner.largest().batches
-    if (costs := training.planner.costs) is None:  # of drawn pages: what the first ones take
+    if (costs := training.planner.costs) is None:  # of drawn pages: what the last ones take
         inputs = _read(training, training.planner.largest())
         rows, width = inputs["input_ids"].shape
         return BatchSize(
@@ -233,6 +238,9 @@ def dry_run(training: Training) -> None:
 
     Prints what it took. Nothing is written into the output folder.
 
+    Of the rows of `--val_file` and of `--guard_file` as many as go together are measured, the
+    longest ones, and one of each file is read, for a few tokens.
+
     Raises:
         UserError: whatever the run itself would have stumbled over.
     """
@@ -245,17 +253,70 @@ def dry_run(training: Training) -> None:
         trial = dataclasses.replace(  # from the first step on, wherever the run itself may be
             training, config=config, log=RunLog(folder, "train"), position=Position()
         )
-        trial.finish()
+        with _measuring_little(training.validator):
+            trial.finish()
         finished = time.monotonic()
         _load_back(trial)
         loaded = time.monotonic()
-    used = gigabytes(used_memory(training.accelerator.device))
+        if training.is_main:
+            _say(training, f"dry run: {_outcome(trial)}")
     _say(
         training,
-        f"dry run: the largest batch {tried - began:.1f} s; validation, a step and saving "
-        f"{finished - tried:.1f} s; loading back {loaded - finished:.1f} s; {used} of memory\n"
+        f"the largest batch {tried - began:.1f} s; validation, a step and saving "
+        f"{finished - tried:.1f} s; loading back {loaded - finished:.1f} s\n"
         "nothing was written; the same command without --dry_run trains",
     )
+
+
+def first_rows(planner: Planner) -> list[int]:
+    """The rows of the train file that a dry run learns from, on this process."""
+    steps = [planner.largest(), *planner.epoch(1)[:1]]
+    return sorted({row for step in steps for batch in step.batches for row in rows_of(batch)})
+
+
+@contextlib.contextmanager
+def _measuring_little(validator: Validator | None) -> Iterator[None]:
+    """Meanwhile it measures one batch of each file, and reads one row of it."""
+    if validator is None:
+        yield
+        return
+    sets = validator.sets
+    validator.sets = [_few_of(validator, rows) for rows in sets]
+    try:
+        yield
+    finally:
+        validator.sets = sets
+
+
+def _few_of(validator: Validator, rows: Any) -> Any:
+    """The longest rows of a file, a batch for each process, and a reader of one of them."""
+    dataset, config = rows.dataset, validator.config
+    longest = sorted(dataset.annotations, key=lambda row: -len(row.text))
+    few = longest[: validator.batch_size * validator.accelerator.num_processes]
+    dataset = PageDataset(few, dataset.processor, dataset.root)
+    reader = RowReader(
+        dataset,
+        validator.accelerator,
+        num_rows=min(1, config.eval_samples),
+        seed=config.seed,
+        batch_size=1,
+        max_new_tokens=min(READ_TOKENS, rows.reader.max_new_tokens),
+    )
+    return dataclasses.replace(rows, dataset=dataset, reader=reader)
+
+
+def _outcome(trial: Training) -> str:
+    """What the step of a dry run took: memory, seconds, and bytes of its checkpoint."""
+    folder = trial.config.output_dir
+    [*_, checkpoint] = find_checkpoints(folder)
+    size = sum(path.stat().st_size for path in checkpoint.path.rglob("*") if path.is_file())
+    rates = read_curve(folder, "step", "samples_per_s")
+    step = trial.planner.epoch(1)[0]
+    num_rows = sum(len(rows_of(batch)) for batch in step.batches[: step.num_real])
+    num_rows *= trial.accelerator.num_processes
+    seconds = "".join(f"{num_rows / rate:.2f} s the first step; " for rate in rates.values())
+    memory = gigabytes(peak_memory(trial.accelerator.device))
+    return f"{memory} of memory at most; {seconds}a checkpoint takes {gigabytes(size)}"
 
 
 def _load_back(trial: Training) -> None:

@@ -5,24 +5,27 @@ Everything that can be refused is refused before the first file is written.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 
 from ..data.annotations import Annotation, read_annotations
 from ..errors import UsageError
-from ..files import make_output_dir, sha256_of
+from ..files import check_output_dir, make_output_dir, sha256_of
 from ..model.presets import PRESETS
 from ..model.processing import DeepseekOcrProcessor
 from ..model.recomputation import recompute
-from ..progress import Progress
-from ..runlog import RunLog, versions
+from ..progress import say as say_plainly
+from ..runlog import RunLog
+from . import saving
 from .averaging import Average
 from .batches import Collator, PageDataset
 from .checkpoint import (
@@ -42,22 +45,36 @@ from .devices import (
     repeatable,
     shares_weights,
 )
+from .disk import check_disk
 from .drawn import PROMPT, DrawnPages, draw_pages
-from .feature_cache import prepare_features
+from .feature_cache import prepare_features, rehearse_features
 from .folder_lock import alone_in
-from .heads import TaughtWithGlyphs, make_heads, without_heads
-from .identity import check_same_everywhere, describe_run, find_start
+from .heads import TaughtWithGlyphs, make_heads
+from .identity import (
+    check_same_everywhere,
+    describe_run,
+    find_start,
+    guard_note,
+    how_to_train_further,
+    is_over,
+)
 from .loop import Training
-from .optimizer import Rates, check_optimizer, make_optimizer
-from .parts import count_by_part, formats_by_part, parts_table
+from .optimizer import Adam, Rates, check_optimizer, make_optimizer
 from .planning import Planner, RowCost
-from .rehearsal import check_memory, check_weights_fit, dry_run, try_largest
+from .records import log_end, log_start, tell_parts
+from .rehearsal import (
+    check_memory,
+    check_weights_fit,
+    dry_run,
+    first_rows,
+    try_largest,
+)
 from .rows import common_prompt, row_costs
 from .sample_sheet import write_samples
-from .saving import TRAINED, set_links
+from .saving import TRAINED, tidy
 from .state import load_extra, load_optimizer, load_random_states
 from .trackers import Tracker, check_trackers, open_trackers
-from .trainable import load_trainable, rates_by_part, with_view_settings
+from .trainable import load_trainable, with_view_settings
 from .validation import Validator
 
 
@@ -87,10 +104,10 @@ def train(config: TrainConfig, *, quiet: bool = False) -> Path:
         KeyboardInterrupt: stopped by a signal, after the step was finished and saved.
     """
     check_trackers(config.trackers)
+    check_output_dir(config.output_dir)
     samples = read_samples(config)
-    text_only = not all(row.images for row in samples.rows)
     with (
-        accelerator_for(config.device, config.dtype, find_unused=text_only) as accelerator,
+        accelerator_for(config.device, config.dtype, find_unused=False) as accelerator,
         repeatable(accelerator.device),
     ):
         check_optimizer(config.optimizer, accelerator.device)
@@ -99,8 +116,18 @@ def train(config: TrainConfig, *, quiet: bool = False) -> Path:
         run = describe_run(config, samples.sha256, accelerator.num_processes)
         checkpoint = find_start(config, run)
         check_same_everywhere(accelerator, run, checkpoint)
+        say = partial(say_plainly, quiet=quiet or not accelerator.is_main_process)
+        if checkpoint is not None and is_over(checkpoint, config) and not config.dry_run:
+            if accelerator.is_main_process:
+                _end_again(config, checkpoint)
+            say(f"already finished; {how_to_train_further(config)}")
+            return (config.output_dir / BEST).resolve()
         training = prepare(config, samples, accelerator, run, checkpoint, quiet)
+        for note in (check_disk(training), guard_note(checkpoint, run)):
+            if note is not None:
+                say(note)
         if config.dry_run:
+            tell_parts(training, log=False)
             dry_run(training)
             return config.output_dir
         if not training.is_finished:
@@ -117,8 +144,10 @@ def read_samples(config: TrainConfig) -> Samples:
         read_annotations(file, config.data_root) if file and config.data_root else []
         for file in (config.train_file, config.val_file, config.guard_file)
     )
-    files = {"train_file": config.train_file, "val_file": config.val_file}
-    sha256 = {name: sha256_of(path) if path else None for name, path in files.items()}
+    sha256 = {
+        name: sha256_of(path) if (path := getattr(config, name)) else None
+        for name in ("train_file", "val_file", "guard_file")
+    }
     return Samples(rows=rows, val_rows=val_rows, guard_rows=guard_rows, sha256=sha256)
 
 
@@ -141,16 +170,17 @@ def prepare(
     )
     if config.has_heads:
         model = with_heads(model, config, checkpoint)
-    if config.feature_cache is not None and not config.dry_run:
+    planner = Planner(config, dataset, costs, accelerator.num_processes, accelerator.process_index)
+    if config.feature_cache is not None:
         assert isinstance(dataset, PageDataset)
-        prepare_features(
-            model.to(accelerator.device),
-            accelerator,
-            dataset,
-            config.feature_cache,
-            num_workers=choose_num_workers(accelerator.device, config.num_workers),
-            quiet=quiet,
-        )
+        inputs = model.to(accelerator.device), accelerator, dataset
+        num_workers = choose_num_workers(accelerator.device, config.num_workers)
+        if config.dry_run:
+            rows = first_rows(planner)
+            rehearse_features(*inputs, rows, num_workers=num_workers, quiet=quiet)
+        else:
+            folder = config.feature_cache
+            prepare_features(*inputs, folder, num_workers=num_workers, quiet=quiet)
     model, optimizer, average = _learner(config, accelerator, model, checkpoint)
     collator = Collator(processor)
     log = RunLog(config.output_dir, "train")
@@ -173,10 +203,8 @@ def prepare(
         processor=processor,
         dataset=dataset,
         collator=collator,
-        planner=Planner(
-            config, dataset, costs, accelerator.num_processes, accelerator.process_index
-        ),
-        validator=validator if samples.val_rows else None,
+        planner=planner,
+        validator=validator if samples.val_rows or samples.guard_rows else None,
         position=checkpoint.position if checkpoint else Position(),
         run=run,
         log=log,
@@ -218,13 +246,14 @@ def _learner(
         part_lr=config.lr_of_parts,
         part_weight_decay=config.weight_decay_of_parts,
     )
+    adam = Adam(beta1=config.adam_beta1, beta2=config.adam_beta2, epsilon=config.adam_epsilon)
     if config.recomputed:
         recompute(model, config.recomputed)
     if config.compile:
         compile_layers(model)
     model, optimizer = distribute(
         model,
-        lambda model: make_optimizer(config.optimizer, model, rates),
+        lambda model: make_optimizer(config.optimizer, model, rates, adam),
         accelerator,
         shared=shares_weights(config, accelerator),
     )
@@ -279,29 +308,51 @@ def choose_max_length(config: TrainConfig, positions: int) -> int:
     return config.max_length or positions
 
 
+def _end_again(config: TrainConfig, checkpoint: Checkpoint) -> None:
+    """Of a run that is over, what is still to do if it was killed before its very end."""
+    with alone_in(config.output_dir):
+        remove_left_overs(config.output_dir)
+        tidy(config, checkpoint.path.name, checkpoint.position)
+        saving.draw_curves(config.output_dir)
+        log = RunLog(config.output_dir, "train")
+        log.event("already_finished", step=checkpoint.position.step)
+
+
 def _run_logged(training: Training, samples: Samples, checkpoint: Checkpoint | None) -> None:
     """The loop between `start` and `end` of the log; what ends it early is logged, too."""
     config, log = training.config, training.log
     if not training.is_main:
         training.finish()
         return
+    began = time.monotonic()
     with alone_in(make_output_dir(config.output_dir)):
         remove_left_overs(config.output_dir)
         if checkpoint is not None:  # it may have been killed between the folder and its links
-            set_links(config.output_dir, checkpoint.path.name, training.position)
-        _log_start(training, samples)
+            tidy(config, checkpoint.path.name, training.position)
+        num_rows = {
+            "num_rows": len(training.dataset),  # type: ignore[arg-type]
+            "num_val_rows": len(samples.val_rows),
+            "num_guard_rows": len(samples.guard_rows),
+        }
+        log_start(training, num_rows)
+        tell_parts(training)
+        if step := training.position.step:
+            say_plainly(f"going on after step {step}", quiet=training.quiet)
         try:
             _show_samples(training)
             training.finish()
+            training.tell_outcome()
         except KeyboardInterrupt:
-            log.event("interrupted", step=training.position.step, of=training.num_steps)
+            with contextlib.suppress(OSError):  # the disk may be full: what ended it counts
+                log.event("interrupted", step=training.position.step, of=training.num_steps)
             raise
         except Exception as error:
-            log.event("error", type=type(error).__name__, reason=str(error))
+            with contextlib.suppress(OSError):
+                log.event("error", type=type(error).__name__, reason=str(error))
             raise
         finally:
             training.tracker.close()
-        log.metrics("end", step=training.position.step, best_value=training.position.best_value)
+        log_end(training, began)
 
 
 def _show_samples(training: Training) -> None:
@@ -311,34 +362,4 @@ def _show_samples(training: Training) -> None:
     num_rows = config.show_samples
     path = write_samples(config.output_dir, training.dataset, num_rows=num_rows, seed=config.seed)
     training.log.event("samples", path=path)
-    Progress(0, "steps", "train", quiet=training.quiet).message(f"samples: {path}")
-
-
-def _log_start(training: Training, samples: Samples) -> None:
-    accelerator = training.accelerator
-    device = str(accelerator.device)
-    if accelerator.device.type == "cuda":
-        device += f" {torch.cuda.get_device_name(accelerator.device)}"
-    training.log.event(
-        "start",
-        arguments=training.config.to_json(),
-        versions=versions(),
-        device=device,
-        precision=accelerator.mixed_precision,
-        num_processes=accelerator.num_processes,
-        sha256=samples.sha256,
-        base_model=training.run["base_model"],
-        num_rows=len(training.dataset),  # type: ignore[arg-type]
-        num_val_rows=len(samples.val_rows),
-        num_guard_rows=len(samples.guard_rows),
-        steps=training.num_steps,
-        from_step=training.position.step,
-    )
-    own = without_heads(accelerator.unwrap_model(training.model))
-    counts, formats = count_by_part(own), formats_by_part(own)
-    trained, frozen = ({part: pair[i] for part, pair in counts.items()} for i in (0, 1))
-    training.log.event("parts", trained=trained, frozen=frozen, formats=formats)
-    say = Progress(0, "steps", "train", quiet=training.quiet).message
-    say(parts_table(counts, formats, rates_by_part(training.config)))
-    if step := training.position.step:
-        say("already finished" if training.is_finished else f"going on after step {step}")
+    say_plainly(f"samples: {path}", quiet=training.quiet)

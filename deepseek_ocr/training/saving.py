@@ -12,15 +12,16 @@ from .checkpoint import (
     LAST,
     Position,
     link,
-    remove_checkpoint,
-    remove_old_steps,
+    read_checkpoint,
     save_checkpoint,
 )
 from .curves import draw_curves
 from .failures import TrainingError
+from .retention import remove_outdated
 from .step import everyones
 
 if TYPE_CHECKING:
+    from .config import TrainConfig
     from .loop import Training
 
 TRAINED = "trained"
@@ -41,43 +42,52 @@ def save_run(training: Training, name: str) -> None:
     if reason := "".join(everyones(training.accelerator, reason)):
         raise TrainingError(
             f"{training.config.output_dir / name}: cannot be written ({reason})\n"
-            "Make room; the same command then goes on from the checkpoint before"
+            f"Make room; the same command then {_what_follows(training.config.output_dir)}"
         )
 
 
+def _what_follows(output_dir: Path) -> str:
+    """Where the run goes on, in words, when a checkpoint or what follows it cannot be written."""
+    last = output_dir / LAST
+    if not last.is_dir():
+        return "starts again from the beginning"
+    step = read_checkpoint(last.resolve()).position.step
+    return f"goes on from {last.readlink()}, after step {step}"
+
+
 def _write(training: Training, name: str) -> None:
-    folder, keep = training.config.output_dir, training.config.keep
+    config, position = training.config, training.position
     scaler, average = training.accelerator.scaler, training.average
+    due = is_due(position.step, config.save_steps) and not position.validation_due
     path = save_checkpoint(
-        folder,
+        config.output_dir,
         name,
         model=training.accelerator.unwrap_model(training.model),
         processor=training.processor,
         optimizer=getattr(training.optimizer, "optimizer", training.optimizer),
-        position=training.position,
+        position=position,
         run=training.run,
         scaler=None if scaler is None else scaler.state_dict(),
         extra={} if average is None else {TRAINED: average.tensors()},
+        asked_for=due or name.startswith("epoch-"),
     )
-    if not training.is_main:
-        return
-    set_links(folder, name, training.position)
-    _remove_best_before(training)
-    if keep is not None:
-        remove_old_steps(folder, keep)
-    training.log.event("saved", step=training.position.step, path=path)
-    draw_curves(folder)
+    if training.is_main:
+        tidy(config, name, position)
+        training.log.metrics("saved", step=position.step, path=path)
+        draw_curves(config.output_dir)
 
 
-def _remove_best_before(training: Training) -> None:
-    """A checkpoint that was saved only because it was the best, and is so no more."""
-    name = training.best_before
-    if name in (None, training.position.best) or not str(name).startswith("step-"):
-        return
-    path = training.config.output_dir / str(name)
-    asked_for = is_due(int(path.name.removeprefix("step-")), training.config.save_steps)
-    if path.is_dir() and not asked_for:
-        remove_checkpoint(path)
+def tidy(config: TrainConfig, name: str, position: Position) -> None:
+    """What follows a checkpoint's folder, and its run's next start if it was killed in between:
+    links to it, and no checkpoints that it outdates.
+    """
+    set_links(config.output_dir, name, position)
+    remove_outdated(
+        config.output_dir,
+        position,
+        keep=config.keep,
+        save_only_model=config.save_only_model,
+    )
 
 
 def set_links(output_dir: Path, name: str, position: Position) -> None:

@@ -19,22 +19,38 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+LEAST_WARMUP = 5
+"""Steps of warm-up, of runs of 20 steps and more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """Step number, from 0 to below `num_steps` -> share of the peak learning rate, in (0, 1].
 
     `warmup_ratio` and `decay_ratio` (of wsd alone) are shares of the steps, rounded up; what is
-    left after warm-up limits the decay.
+    left after warm-up limits the decay. Of few steps a small share would be one, and training would
+    start at the full rate: warm-up takes at least 5 steps, or a quarter of fewer than 20, unless
+    its share is 0. `warmup_steps` takes the place of the share, up to all steps.
     """
 
     name: str
     num_steps: int
     warmup_ratio: float = 0.0
     decay_ratio: float = 0.0
+    warmup_steps: int | None = None
+
+    @property
+    def num_warmup(self) -> int:
+        """The steps in which the rate rises."""
+        if self.warmup_steps is not None:
+            return min(self.warmup_steps, self.num_steps)
+        if self.warmup_ratio == 0:
+            return 0
+        least = min(LEAST_WARMUP, self.num_steps // 4)
+        return max(math.ceil(self.warmup_ratio * self.num_steps), least)
 
     def __call__(self, step: int) -> float:
-        num_warmup = math.ceil(self.warmup_ratio * self.num_steps)
+        num_warmup = self.num_warmup
         if step < num_warmup:
             return (step + 1) / num_warmup
         if self.name == "wsd":

@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from ..errors import UserError
 from .batches import Batch, StepRows, Steps, learned_weight, num_learned
+from .collation import IMAGE_EMBEDS
+from .collective import everyones, totals
+from .heads import without_heads
+from .not_finite import check_losses, explain_gradient, num_rows
+from .parts import VISION, assign_parts, published_name
 from .sharding import is_sharded, whole_tensor
-
-
-class NotFinite(ArithmeticError):
-    """The loss of a batch of a step, or the gradient, is not a finite number; in all processes.
-
-    `batch` is its number and `process` who met it; both None: the gradient.
-    """
-
-    def __init__(self, batch: int | None, process: int | None = None):
-        super().__init__("the gradient" if batch is None else "the loss")
-        self.batch, self.process = batch, process
 
 
 class Unreadable(Exception):
@@ -41,6 +34,9 @@ class Unreadable(Exception):
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
     """Of one step over all processes: mean loss a learned token, gradient norm, counts.
+
+    `learned_weight` is the sum of the learned tokens' weights, which `loss` is divided by; where
+    all weigh 1, their number.
 
     `loss` is without the heads'; `glyph_loss` is theirs a learned token, None where there are none.
     `balance_loss` is the part of `loss` that evens out the experts; `expert_load` (layers with
@@ -53,25 +49,39 @@ class StepResult:
     expert_load: Tensor | None
     grad_norm: float
     num_learned: int
+    learned_weight: float
     num_positions: int
     num_rows: int
 
 
-def reach_a_parameter(model: nn.Module) -> None:
-    """Let every loss of `model` depend on a parameter that trains, if only by a term of zero.
+def reach_vision(model: nn.Module) -> None:
+    """Let every loss of `model` depend on the vision side that trains, if only by a term of zero.
 
-    Where the vision side alone trains, rows without pictures have no gradient. But several
-    processes wait for each other in the backward pass: it must come about in each of them.
+    Rows without pictures do not pass through it. But several processes wait for each other's
+    gradients of every parameter: they must come about in each of them. What comes of a step
+    without any picture is left out again by `train_step`.
     """
+    vision = _vision_that_trains(without_heads(model))
 
-    def add_nothing(module: nn.Module, _: Any, output: Any) -> Any:
-        learns = torch.is_grad_enabled() and output.loss is not None
-        if learns and not output.loss.requires_grad:
-            parameter = next(p for p in module.parameters() if p.requires_grad)
-            output.loss = output.loss + 0 * parameter.flatten()[:1].sum()
+    def add_nothing(_: nn.Module, __: Any, batch: dict[str, Any], output: Any) -> Any:
+        if torch.is_grad_enabled() and output.loss is not None and not _has_pictures(batch):
+            for parameter in vision:
+                output.loss = output.loss + 0 * parameter.flatten()[:1].sum()
         return output
 
-    model.register_forward_hook(add_nothing)  # within what accelerate wraps around the model
+    # within what accelerate wraps around the model
+    model.register_forward_hook(add_nothing, with_kwargs=True)
+
+
+def _vision_that_trains(model: nn.Module) -> list[nn.Parameter]:
+    names = {name: published_name(name) for name, p in model.named_parameters() if p.requires_grad}
+    owners = assign_parts(published_name(name) for name, _ in model.named_parameters())
+    return [model.get_parameter(name) for name, own in names.items() if owners[own] in VISION]
+
+
+def _has_pictures(batch: Mapping[str, Any]) -> bool:
+    views = (batch.get(name) for name in ("pixel_values", IMAGE_EMBEDS))
+    return any(view is not None and len(view) for view in views)
 
 
 def train_step(
@@ -89,10 +99,14 @@ def train_step(
         NotFinite: the loss or the gradient is not a number; the weights are as before. In all
             processes alike.
     """
-    counts = [sum(map(num_learned, batches)), *_sizes(batches)]
-    learned, positions, rows = totals(accelerator, counts)
+    counts = [sum(map(num_learned, batches)), *_sizes(batches), sum(map(_has_pictures, batches))]
+    learned, positions, rows, with_pictures = totals(accelerator, counts)
     weight = totals(accelerator, [sum(map(learned_weight, batches))])[0]
     own = accelerator.unwrap_model(model)
+
+    def loss_of(batch: Batch) -> Tensor:
+        return own(**batch, num_items_in_batch=weight, label_smoothing=label_smoothing).loss
+
     figures = _Figures()
     for number, batch in enumerate(batches, start=1):
         with _gradients_kept(model, accelerator, last=number == len(batches)):
@@ -105,10 +119,13 @@ def train_step(
                 # the processes' gradients are averaged, and should be added
                 accelerator.backward(output.loss * accelerator.num_processes)
         figures.add(output, own, num_tokens=_num_tokens(batch))
-    _check_losses(accelerator, figures.losses)
+    check_losses(model, accelerator, batches, figures.losses, loss_of)
+    if not with_pictures:  # as a single process: neither momentum nor decay may act on vision
+        for parameter in _vision_that_trains(without_heads(own)):
+            parameter.grad = None
     norm = _shorten_gradient(model, accelerator, max_norm)
     if accelerator.scaler is None and not math.isfinite(norm):  # a scaler skips such steps
-        raise NotFinite(None)
+        raise explain_gradient(model, accelerator, batches, loss_of)
     if norm == 0:  # no row of any process had a gradient: neither momentum nor decay may act
         optimizer.zero_grad(set_to_none=True)
     optimizer.step()
@@ -120,6 +137,7 @@ def train_step(
         expert_load=figures.expert_load(accelerator),
         grad_norm=norm,
         num_learned=learned,
+        learned_weight=weight,
         num_positions=positions,
         num_rows=rows,
     )
@@ -190,25 +208,8 @@ def _num_tokens(batch: Batch) -> int:
 
 def _sizes(batches: Sequence[Batch]) -> tuple[int, int]:
     """Positions without padding, and rows, of the batches that learn."""
-    rows = sum(_num_samples(batch) for batch in batches if num_learned(batch))
+    rows = sum(num_rows(batch) for batch in batches if num_learned(batch))
     return sum(map(_num_tokens, batches)), rows
-
-
-def _num_samples(batch: Batch) -> int:
-    if (segments := batch.get("segment_ids")) is not None:  # packed: 1, 2, ... in each row
-        return int(segments.max(dim=1).values.sum())
-    return len(batch["input_ids"])
-
-
-Count = TypeVar("Count", int, float)
-
-
-def totals(accelerator: Accelerator, counts: Sequence[Count]) -> list[Count]:
-    """Each count, summed over all processes."""
-    if accelerator.num_processes == 1:
-        return list(counts)
-    dtype = torch.float64 if isinstance(counts[0], float) else torch.int64
-    return accelerator.reduce(torch.tensor(counts, dtype=dtype, device=accelerator.device)).tolist()
 
 
 def read_together(accelerator: Accelerator, steps: Steps) -> Iterator[tuple[StepRows, list[Batch]]]:
@@ -227,16 +228,3 @@ def read_together(accelerator: Accelerator, steps: Steps) -> Iterator[tuple[Step
         if totals(accelerator, [bool(reason)]) != [0]:
             raise Unreadable("\n".join(filter(None, everyones(accelerator, reason))))
         yield step
-
-
-def _check_losses(accelerator: Accelerator, losses: Sequence[Tensor]) -> None:
-    finite = torch.stack(list(losses)).isfinite().tolist()
-    found = -1 if all(finite) else finite.index(False)
-    for process, batch in enumerate(everyones(accelerator, found)):
-        if batch >= 0:
-            raise NotFinite(batch, process)
-
-
-def everyones(accelerator: Accelerator, value: Any) -> list[Any]:
-    """What each process gave, in the order of the processes."""
-    return gather_object([value]) if accelerator.num_processes > 1 else [value]

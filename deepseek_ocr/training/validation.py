@@ -21,14 +21,22 @@ from torch import nn
 
 from ..data.annotations import Annotation
 from ..model.processing import DeepseekOcrProcessor
-from ..progress import say
+from ..progress import Progress, say
 from ..runlog import RunLog
 from .batches import Collator, PageDataset, StepRows, Steps, learned_weight
 from .config import TrainConfig
 from .devices import choose_num_workers
 from .failures import explained_memory
 from .forgetting import Guard
-from .reading import ReadRow, RowReader, cut, reading_figures, share_out
+from .reading import (
+    ReadRow,
+    RowReader,
+    Watch,
+    cut,
+    reading_figures,
+    share_out,
+    unwatched,
+)
 from .sample_predictions import SHOWN, log_sample, sample_fields, show_sample, wants_colours
 from .sharding import share_again
 from .step import read_together, to_device
@@ -69,6 +77,7 @@ class Validator:
 
     Attributes:
         tracker: gets the figures and the samples, too; None: nobody does.
+        between_batches: called between two batches, equally often in all processes; it may raise.
     """
 
     def __init__(
@@ -84,7 +93,9 @@ class Validator:
         quiet: bool = False,
     ):
         self.config, self.accelerator, self.collator, self.log = config, accelerator, collator, log
+        self.quiet = quiet
         self.say: Callable[[str], None] = partial(say, quiet=quiet)
+        self.between_batches: Callable[[], None] = lambda: None
         self.tracker: Tracker | None = None
         self.guard = Guard(config.output_dir, reads=config.eval_samples > 0)
         self.batch_size = min(TIMES_BATCH_SIZE * config.batch_size, MOST_TOGETHER)
@@ -134,7 +145,7 @@ class Validator:
         ):
             for rows in self.sets:
                 loss = self._loss(model, rows)
-                read = rows.reader.read(model)
+                read = rows.reader.read(model, self._watch)
                 found = {"loss": loss, **reading_figures(read)}
                 figures |= {f"{rows.prefix}{name}": value for name, value in found.items()}
                 answers.append((rows, read))
@@ -150,7 +161,22 @@ class Validator:
             self.collator,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
+            watch=self._watch,
         )
+
+    @contextlib.contextmanager
+    def _watch(self, label: str, num_batches: int) -> Iterator[Callable[[], None]]:
+        """How far a part of the measuring is, and whether it goes on, where it takes long."""
+        quiet = self.quiet or not num_batches
+        with Progress(num_batches, "batches", label, quiet=quiet, passing=True) as progress:
+
+            def batch_done() -> None:
+                progress.advance()
+                if progress.count < num_batches:
+                    self.between_batches()
+
+            self.between_batches()
+            yield batch_done
 
     def _tell(
         self,
@@ -198,6 +224,7 @@ def validation_loss(
     *,
     batch_size: int,
     num_workers: int = 0,
+    watch: Watch = unwatched,
 ) -> float:
     """Mean cross entropy a learned token over all rows, weighted where they have weights.
 
@@ -207,14 +234,19 @@ def validation_loss(
         Unreadable: in all processes, if one cannot open a row's picture.
     """
     total, learned = 0.0, 0.0
-    steps = Steps(dataset, collator, _plan(dataset, accelerator, batch_size), num_workers)
-    with undisturbed(model, accelerator.device):
+    plan = _plan(dataset, accelerator, batch_size)
+    steps = Steps(dataset, collator, plan, num_workers)
+    with (
+        undisturbed(model, accelerator.device),
+        watch("validation", len(plan)) as batch_done,
+    ):
         for _, batches in read_together(accelerator, steps):
             for batch in batches:
                 output = model(**to_device(batch, accelerator), num_items_in_batch=1)
                 balance = 0.0 if output.balance_loss is None else float(output.balance_loss)
                 total += float(output.loss) - balance
                 learned += learned_weight(batch)
+            batch_done()
     if accelerator.num_processes > 1:
         # float32 on devices that have no longer numbers
         kind = torch.float32 if accelerator.device.type == "mps" else torch.float64

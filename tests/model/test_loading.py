@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers.utils import logging as transformers_logging
 
 from deepseek_ocr.errors import UserError
 from deepseek_ocr.model import DeepseekOcrForConditionalGeneration, DeepseekOcrProcessor
@@ -70,6 +71,12 @@ def edit_weights(folder: Path, change) -> None:
 
 
 # --- folders that are no model -----------------------------------------------------------------
+
+
+def test_what_is_no_terminal_sees_no_bar(folder, capsys, monkeypatch):
+    monkeypatch.setattr(transformers_logging, "_tqdm_active", True)
+    load_folder(folder)
+    assert capsys.readouterr().err == ""
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -89,6 +89,15 @@ def test_a_run_that_ended_early_is_finished_until_it_may_go_on(make_config, meas
     assert steps == [4, 5]
 
 
+def test_where_a_run_ended_early_nothing_is_left_when_it_went_on(make_config, measured):
+    measured({0: 9.0, 1: 2.0, 2: 3.0})
+    config = make_config(eval_steps=1, patience=1)
+    train(config, quiet=True)
+    assert checkpoints_of(config) == {"step-1", "step-2"}  # best and last
+    train(make_config(eval_steps=1, patience=9), quiet=True)
+    assert checkpoints_of(config) == {"step-1", "epoch-1", "epoch-2"}
+
+
 def test_patience_goes_on_where_a_killed_run_was(make_config, measured, monkeypatch):
     steps = measured({0: 9.0, 1: 2.0, 2: 3.0})
     config = make_config(eval_steps=1, save_steps=1, patience=4)

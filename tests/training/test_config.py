@@ -7,9 +7,8 @@ import dataclasses
 import pytest
 
 from deepseek_ocr.errors import UsageError, UserError
-from deepseek_ocr.training import (
-    train,
-)
+from deepseek_ocr.training import train
+from deepseek_ocr.training.idle_settings import check_given
 
 
 @pytest.mark.parametrize(
@@ -19,7 +18,6 @@ from deepseek_ocr.training import (
         ({"max_length": 1000}, "--max_length is 1000, the model has 256 positions"),
         ({"base_size": 100}, "base_size is 100; expected a multiple of 16"),
         ({"dtype": "float16"}, "--dtype float16 needs CUDA"),
-        ({"device": "warp"}, "unknown device 'warp'"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(
@@ -36,7 +34,22 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
     [
         ({"epochs": 0}, "--epochs must be at least 1, got 0"),
         ({"lr": 0.0}, "--lr must be above 0"),
-        ({"lr": float("nan")}, "--lr must be above 0"),
+        ({"lr": float("nan")}, "--lr: expected a finite number, got nan"),
+        ({"weight_decay": float("inf")}, "--weight_decay: expected a finite number, got inf"),
+        ({"balance_loss_weight": float("nan")}, "expected a finite number"),
+        ({"device": "warp"}, "unknown device 'warp'"),
+        ({"device": "cuda:x"}, "unknown device 'cuda:x'"),
+        ({"parts": " "}, "--parts is empty; name parts"),
+        ({"track": 3}, "--track: expected a text, got 3"),
+        ({"part_lr": (1,)}, "--part_lr: expected a list, each a text"),
+        ({"adam_beta2": 1.0}, "--adam_beta2 must lie from 0 to below 1"),
+        ({"adam_epsilon": 0.0}, "--adam_epsilon must be above 0"),
+        ({"optimizer": "adafactor", "adam_beta1": 0.8}, "nothing with --optimizer adafactor"),
+        ({"warmup_steps": -1}, "--warmup_steps must be at least 0"),
+        ({"warmup_steps": 5, "warmup_ratio": 0.1}, "--warmup_ratio changes nothing with --warmup"),
+        ({"lora_rank": 8}, "--lora_rank changes nothing without an adapter; choose one"),
+        ({"synth_size": 64}, "--synth_size changes nothing without drawn pages"),
+        ({"augment_strength": 0.5}, "--augment_strength changes nothing by itself"),
         ({"warmup_ratio": 1.5}, "between 0 and 1"),
         ({"parts": "decodr"}, "did you mean decoder"),
         ({"tune": "lora", "parts": "router"}, "router has no linear layers"),
@@ -55,8 +68,11 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
         ({"max_steps": True}, "--max_steps: expected a whole number, got True"),
         ({"lr": "fast"}, "--lr: expected a number, got 'fast'"),
         ({"weight_decay": True}, "--weight_decay: expected a number, got True"),
-        ({"tune": "full", "lora_dropout": 0.1}, "are an adapter's; choose one with --tune"),
-        ({"decay_ratio": 0.2}, "--decay_ratio is that of --lr_schedule wsd"),
+        (
+            {"tune": "full", "lora_dropout": 0.1, "lora_alpha": 2},
+            "--lora_alpha and --lora_dropout ",
+        ),
+        ({"decay_ratio": 0.2}, "--decay_ratio changes nothing without --lr_schedule wsd"),
         ({"lr_schedule": "wsd", "warmup_ratio": 0.7, "decay_ratio": 0.6}, "more than all steps"),
         ({"feature_cache": "c"}, "leave these out of --parts: sam, compressor, clip, projector"),
         ({"feature_cache": "c", "parts": "decoder", "augment": "all"}, "--augment wears it anew"),
@@ -68,7 +84,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
         ({"part_weight_decay": ("sam=x",)}, "--part_weight_decay: expected sam=NUMBER"),
         ({"part_lr": "sam=1"}, "--part_lr: expected a list, got 'sam=1'"),
         ({"patience": 2, "val_file": None}, "--patience needs rows"),
-        ({"guard_file": "g", "val_file": None}, "--guard_file needs rows"),
+        ({"guard_file": "g", "val_file": None, "patience": 1}, "--patience needs rows"),
         ({"best_metric": "cer"}, "--best_metric cer needs --eval_samples above 0"),
         ({"ema": 1.0}, "--ema must lie from 0 to below 1, got 1.0"),
         ({"gradient_checkpointing": "vision"}, "--gradient_checkpointing: unknown 'vision'"),
@@ -109,9 +125,45 @@ def test_settings_that_drawn_pages_cannot_have_are_wrong_usage(make_config, sett
         dataclasses.replace(make_config(), **drawn, **settings)
 
 
+@pytest.mark.parametrize(
+    "settings, flag, reason",
+    [
+        ({}, "lora_rank", "without an adapter"),
+        ({"max_tokens_per_batch": 99}, "batch_size", "with --max_tokens_per_batch, which takes"),
+        ({"synth": "lines", "max_steps": 2}, "epochs", "with --synth"),
+        ({"synth": "lines", "max_steps": 2, "val_file": None}, "data_root", "with --synth"),
+        ({"val_file": None}, "eval_samples", "without rows to measure"),
+        ({"val_file": None}, "eval_at_start", "without rows to measure"),
+        ({"eval_samples": 0}, "eval_max_new_tokens", "nothing is read"),
+        ({"mode": "tiny"}, "max_tiles", "with --mode tiny, which has no tiles"),
+        ({"warmup_steps": 5}, "warmup_ratio", "with --warmup_steps"),
+    ],
+)
+def test_a_flag_that_changes_nothing_is_refused_even_if_it_repeats_the_default(
+    make_config, settings, flag, reason
+):
+    drawn = {"train_file": None} if "synth" in settings else {}
+    config = dataclasses.replace(make_config(), **settings, **drawn)
+    with pytest.raises(UsageError, match=f"^--{flag} changes nothing .*{reason}"):
+        check_given(config, {flag, "lr"})
+    check_given(config, {"lr", "output_dir"})
+
+
+def test_rates_of_parts_may_be_given_with_commas_or_blanks(make_config):
+    config = make_config(part_lr=("sam=1e-5,clip=1e-4,", "head=0"))
+    assert config == make_config(part_lr=("sam=1e-5", "clip=1e-4", "head=0"))
+    assert config.lr_of_parts == {"sam": 1e-5, "clip": 1e-4, "head": 0.0}
+
+
+def test_rows_of_another_kind_may_be_measured_alone(make_config):
+    assert make_config(guard_file="g", val_file=None, eval_steps=2).eval_steps == 2
+
+
 def test_settings_that_say_how_fast_or_how_long_do_not_tell_runs_apart(make_config):
     plain = make_config().deciding()
     same = {"num_workers": 2, "patience": 3, "compile": True, "gradient_checkpointing": "all"}
+    same |= {"eval_at_start": False, "keep": 1, "save_only_model": True}
     assert make_config(**same).deciding() == plain
+    assert make_config(warmup_steps=3).deciding() != plain
     assert make_config(ema=0.9).deciding() != plain
     assert make_config(part_lr=("head=1e-4",)).deciding() != plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 
 import pytest
@@ -16,7 +17,7 @@ from deepseek_ocr.training import (
 )
 from deepseek_ocr.training.batches import shuffled
 from deepseek_ocr.training.curves import read_curve
-from deepseek_ocr.training.step import NotFinite
+from deepseek_ocr.training.not_finite import NotFinite, Place
 
 from .runs import content_of, interrupt_after, losses_of, weights_of
 
@@ -52,7 +53,9 @@ def test_a_picture_that_breaks_ends_the_run_with_what_was_learned(
     message = str(caught.value)
     row = f"row page-{name[0]} (labels.json:{int(name[0]) + 1}): {name}: "
     assert message.startswith(f"after step 6: {row}")
-    assert message.endswith("\nSaved after step 6. Mend the file; the same command then goes on")
+    assert message.endswith(
+        "; mend or replace the file\nSaved after step 6; the same command then goes on from there"
+    )
     assert (stopped.output_dir / "last").readlink().name == "step-6"
     (pages / name).write_bytes(content)
     train(stopped, quiet=True)
@@ -71,9 +74,9 @@ def test_pictures_that_break_before_the_first_step_leave_no_checkpoint(breakable
         original(training)
 
     monkeypatch.setattr(loop.Training, "finish", breaking)
-    with pytest.raises(TrainingError, match=r"after step 0: row .*\nMend the file"):
+    with pytest.raises(TrainingError, match=r"after step 0: row .*; mend .*\nNothing was saved"):
         train(config, quiet=True)
-    assert {path.name for path in config.output_dir.iterdir()} == {"experiment_logs.txt"}
+    assert not list(config.output_dir.glob("step-*")) + list(config.output_dir.glob("last"))
 
 
 @pytest.mark.parametrize("settings", [{}, {"max_steps": 3}, {"eval_steps": 2}])
@@ -117,16 +120,16 @@ def test_a_full_disk_ends_the_run_with_its_earlier_checkpoints_whole(make_config
 
 def test_numbers_that_are_none_name_the_rows_and_nothing_is_saved(make_config, monkeypatch):
     def not_finite(*_, **__):
-        raise NotFinite(0)
+        raise NotFinite("the loss", [Place(0, 0, 0)], proved=True)
 
     monkeypatch.setattr(loop, "train_step", not_finite)
     config = make_config(batch_size=1, val_file=None)
     with pytest.raises(
-        TrainingError, match=r"step 1: the loss .* row page-\d \(labels.json:\d\)\n"
+        TrainingError, match=r"step 1: the loss .*\n  row page-(\d) \(labels.json:\d\): \1.png\n"
     ):
         train(config, quiet=True)
     names = {path.name for path in config.output_dir.iterdir()}
-    assert names == {"experiment_logs.txt"}
+    assert names == {"experiment_logs.txt", "metrics.jsonl"}
     assert (
         " event=error type=TrainingError "
         in (config.output_dir / "experiment_logs.txt").read_text()
@@ -153,3 +156,31 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_step_ends_the_run_in_plain_w
     with pytest.raises(TrainingError, match=r"was killed, mostly because memory ran out") as caught:
         train(make_config(save_steps=1), quiet=True)
     assert str(caught.value).splitlines()[1].startswith("Saved after step 1; the same command")
+
+
+def test_a_worker_that_was_killed_asks_nobody_to_mend_a_file(make_config, monkeypatch):
+    def lost(*_):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+        yield
+
+    monkeypatch.setattr(loop, "read_together", lost)
+    with pytest.raises(TrainingError, match="lower --num_workers") as caught:
+        train(make_config(), quiet=True)
+    assert "mend" not in str(caught.value).lower()
+
+
+def test_the_loss_of_an_epoch_weighs_its_rows(make_config, folder, tmp_path):
+    rows = json.loads((folder / "train.json").read_text())
+    for row, weight in zip(rows, (1.0, 5.0, 0.5, 2.0, 3.0), strict=True):
+        row["weight"] = weight
+    (tmp_path / "weighted.json").write_text(json.dumps(rows))
+    settings = {"epochs": 1, "lr": 1e-12, "train_file": tmp_path / "weighted.json"}
+    found = []
+    for batch_size in (1, 5):  # nothing is learned: the mean of the steps is that of one step
+        config = dataclasses.replace(
+            make_config(str(batch_size), batch_size=batch_size, val_file=None), **settings
+        )
+        train(config, quiet=True)
+        [loss] = read_curve(config.output_dir, "epoch", "loss").values()
+        found.append(loss)
+    assert found[0] == pytest.approx(found[1], rel=1e-5)

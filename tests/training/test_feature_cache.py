@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 
 import pytest
 import torch
@@ -15,7 +16,12 @@ from deepseek_ocr.training import Collator, PageDataset, TrainConfig, feature_ca
 from deepseek_ocr.training.batches import Steps, plan_steps
 from deepseek_ocr.training.curves import read_curve
 from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.feature_cache import prepare_features, read_features, write_features
+from deepseek_ocr.training.feature_cache import (
+    prepare_features,
+    read_features,
+    rehearse_features,
+    write_features,
+)
 from deepseek_ocr.training.parts import choose_trained
 
 from .samples import (
@@ -163,18 +169,50 @@ def test_a_damaged_file_is_computed_again(model, pages, accelerator, tmp_path, c
     assert {path: path.read_bytes() for path in files_in(tmp_path / "c")} == before
 
 
-def test_bytes_that_changed_are_noticed_when_they_are_read(model, pages, accelerator, tmp_path):
-    dataset = pages()
-    prepare_features(model, accelerator, dataset, tmp_path / "c")
-    path = dataset.features.path(dataset.features.keys["0.png"])
+def flipped(path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"features of 0.png are gone or damaged .*were removed"):
+
+
+def test_all_damaged_files_are_found_at_once(model, pages, accelerator, tmp_path, counted, capsys):
+    """Also where only a hash tells; so that no run stops at one of them after another."""
+    prepare_features(model, accelerator, pages(), tmp_path / "c")
+    before = {path: path.read_bytes() for path in files_in(tmp_path / "c")}
+    one, two, three, _ = before
+    flipped(one)
+    flipped(two)
+    torn(three)
+    del counted[:]
+    capsys.readouterr()
+    prepare_features(model, accelerator, pages(), tmp_path / "c")
+    assert len(counted) == 3
+    assert {path: path.read_bytes() for path in files_in(tmp_path / "c")} == before
+    assert "damaged files are computed again: 3" in capsys.readouterr().err
+
+
+def test_damage_in_mid_run_says_one_thing_to_do(model, pages, accelerator, tmp_path):
+    dataset = pages()
+    prepare_features(model, accelerator, dataset, tmp_path / "c")
+    flipped(dataset.features.path(dataset.features.keys["0.png"]))
+    with pytest.raises(UserError, match=r"features of 0.png are gone, or damaged .*same command"):
         dataset[0]
-    assert not path.exists()
     prepare_features(model, accelerator, dataset, tmp_path / "c")
     assert "image_embeds" in dataset[0]
+
+
+def test_a_rehearsal_keeps_the_features_of_its_rows_in_memory(
+    model, pages, accelerator, tmp_path, counted, monkeypatch
+):
+    places = tmp_path / "places"
+    places.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(places))
+    whole, some = pages(), pages()
+    prepare_features(model, accelerator, whole, tmp_path / "c")
+    del counted[:]
+    rehearse_features(model, accelerator, some, [0])
+    assert len(counted) == 1 and not list(places.iterdir())
+    assert torch.equal(some[0]["image_embeds"], whole[0]["image_embeds"])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

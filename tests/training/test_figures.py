@@ -18,6 +18,7 @@ def result(**changes) -> StepResult:
         "expert_load": None,
         "grad_norm": 2.0,
         "num_learned": 30,
+        "learned_weight": 30.0,
         "num_positions": 100,
         "num_rows": 4,
     }

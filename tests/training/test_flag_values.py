@@ -25,12 +25,14 @@ def test_a_part_named_itself_goes_before_its_sets_in_whatever_order():
 def test_of_a_set_those_parts_count_that_train():
     assert values_of_parts("part_lr", ["vision=1e-5"], ["projector", "head"]) == {"projector": 1e-5}
     assert values_of_parts("part_lr", None, VISION) == {}
+    assert values_of_parts("part_lr", ["sam=1,clip=2"], VISION) == {"sam": 1.0, "clip": 2.0}
 
 
 @pytest.mark.parametrize(
     "pairs, reason",
     [
         (["clips=1"], "--part_lr: unknown part 'clips'; did you mean clip"),
+        (["lr=1"], "--part_lr: unknown part 'lr'; known: sam"),
         (["head=1"], "--part_lr: head does not train; what does, by --parts: sam, clip"),
         (["decoder=1"], "--part_lr: decoder does not train"),
         (["sam=1", "sam=2"], "--part_lr: sam is named twice"),

@@ -21,7 +21,13 @@ from deepseek_ocr.model.quantization import QuantizedExperts
 from deepseek_ocr.training import train
 from deepseek_ocr.training.config import TrainConfig
 from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.lora import adapted_parts, add_adapter, linear_names, train_adapter
+from deepseek_ocr.training.lora import (
+    adapted_parts,
+    add_adapter,
+    check_rank,
+    linear_names,
+    train_adapter,
+)
 from deepseek_ocr.training.merging import merge_adapter
 from deepseek_ocr.training.trainable import load_trainable, rates_by_part
 
@@ -82,6 +88,25 @@ def test_a_part_that_this_model_does_not_have_is_a_usage_error(make_config, tmp_
 def test_rates_are_those_of_the_parts_that_train(make_config):
     config = make_config(parts="projector,head", lr=1e-3, part_lr=("projector=1e-4",))
     assert rates_by_part(config) == {"projector": (1e-4, 0.01), "head": (1e-3, 0.01)}
+
+
+@pytest.mark.parametrize("tune", ["lora", "dora", "qlora"])
+def test_a_rank_above_the_smallest_matrix_is_a_usage_error(make_config, tune):
+    config = make_config(tune=tune, parts="attention,clip", lora_rank=17)
+    with pytest.raises(
+        UsageError, match=r"--lora_rank is 17, but model\.vision.* no more than 16 "
+    ):
+        train(config, quiet=True)
+    assert not config.output_dir.exists()
+
+
+def test_the_largest_rank_is_the_smaller_side_of_the_smallest_matrix():
+    check_rank(small_model(), ["attention", "dense"], 32)
+    check_rank(small_model(), [], 1000)
+    with pytest.raises(
+        UsageError, match=r"experts.* use --lora_rank 16 or lower, or other --parts"
+    ):
+        check_rank(small_model(), ["attention", "experts"], 17)
 
 
 # --- names ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import torch
 from deepseek_ocr.errors import UsageError
 from deepseek_ocr.training.lora import add_adapter
 from deepseek_ocr.training.optimizer import (
+    Adam,
     Rates,
     check_optimizer,
     make_optimizer,
@@ -93,6 +94,16 @@ def test_optimizers_are_torchs(name, kind):
     optimizer = make_optimizer(name, small_model(), Rates(lr=1e-3, weight_decay=0.0))
     assert isinstance(optimizer, kind)
     assert optimizer.defaults.get("fused", True)
+
+
+def test_adams_averages_are_as_asked():
+    model, rates = small_model(), Rates(lr=1e-3, weight_decay=0.0)
+    adam = Adam(beta1=0.8, beta2=0.95, epsilon=1e-6)
+    for name in ("adamw", "adamw8bit"):
+        groups = make_optimizer(name, model, rates, adam).param_groups
+        assert all(tuple(g["betas"]) == (0.8, 0.95) and g["eps"] == 1e-6 for g in groups)
+        groups = make_optimizer(name, model, rates).param_groups
+        assert all(tuple(g["betas"]) == (0.9, 0.999) and g["eps"] == 1e-8 for g in groups)
 
 
 def test_adafactor_keeps_less_than_a_number_a_weight():

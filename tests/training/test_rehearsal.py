@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from deepseek_ocr.errors import EXIT_REFUSED, UserError
+from deepseek_ocr.inference.engine import OcrEngine
 from deepseek_ocr.training import TrainConfig, rehearsal, train
 from deepseek_ocr.training.devices import accelerator_for
 from deepseek_ocr.training.identity import describe_run
@@ -131,7 +132,39 @@ def test_a_dry_run_goes_through_everything_and_writes_nothing(
     told = capsys.readouterr().err
     assert "weights" in told and "at most" in told  # the whole table
     assert "validation loss" in told
-    assert re.search(r"dry run: the largest batch [\d.]+ s; .* loading back", told)
+    outcome = r"dry run: .* of memory at most; [\d.]+ s the first step; a checkpoint takes .*B$"
+    assert len(re.findall(outcome, told, re.M)) == 1
+    assert re.search(r"the largest batch [\d.]+ s; .* loading back", told)
+
+
+def test_a_dry_run_reads_one_row_of_each_file_for_a_few_tokens(make_config, monkeypatch):
+    lengths = []
+    original = OcrEngine.generate
+
+    def generate(engine, requests, *, max_new_tokens):
+        lengths.append((len(requests), max_new_tokens))
+        return original(engine, requests, max_new_tokens=max_new_tokens)
+
+    monkeypatch.setattr(OcrEngine, "generate", generate)
+    config = make_config(dry_run=True, eval_samples=3, guard_file=make_config().val_file)
+    train(config, quiet=True)
+    assert len(lengths) == 4  # of two files, before the step and after it
+    assert all(rows == 1 and tokens <= 16 for rows, tokens in lengths)
+
+
+def test_a_dry_run_tries_the_features_without_their_folder(make_config, tmp_path, monkeypatch):
+    seen = []
+    original = rehearsal._forward_and_backward
+
+    def keep(training, inputs):
+        seen.append(set(inputs))
+        original(training, inputs)
+
+    monkeypatch.setattr(rehearsal, "_forward_and_backward", keep)
+    cache = tmp_path / "features"
+    train(make_config(dry_run=True, feature_cache=cache, parts="decoder"), quiet=True)
+    assert "image_embeds" in seen[0] and "pixel_values" not in seen[0]
+    assert not cache.exists()
 
 
 def test_a_dry_run_beside_a_finished_run_leaves_it_alone(make_config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -12,9 +13,11 @@ from deepseek_ocr.training import (
     train,
 )
 from deepseek_ocr.training.checkpoint import read_checkpoint
+from deepseek_ocr.training.identity import describe_run, find_differences
 from deepseek_ocr.training.run import alone_in
 
 from .runs import Killed, content_of, interrupt_after, killed, losses_of
+from .samples import write_rows
 
 WAYS = {
     "full": {},
@@ -118,7 +121,9 @@ def test_a_finished_run_is_not_repeated(make_config):
     before = content_of(best)
     assert train(config, quiet=True) == best
     assert content_of(best) == before
-    assert len((config.output_dir / "metrics.jsonl").read_text().splitlines()) == 1 + 3 + 1 + 1 + 2
+    rows = map(json.loads, (config.output_dir / "metrics.jsonl").open())
+    events = ["start", "validation", *["step"] * 3, "validation", "epoch", "saved", "end"]
+    assert [row["event"] for row in rows] == events
 
 
 def test_an_earlier_checkpoint_can_be_gone_on_from(make_config):
@@ -142,6 +147,83 @@ def test_another_run_in_the_folder_is_refused_and_the_difference_named(make_conf
     with pytest.raises(UserError, match="not a checkpoint"):
         train(make_config(epochs=1, resume=str(folder)), quiet=True)
     assert content_of(config.output_dir) == before
+
+
+def test_a_longer_run_is_another_and_how_to_train_further_is_said(make_config):
+    config = make_config(epochs=1, val_file=None)
+    train(config, quiet=True)
+    with pytest.raises(UserError) as caught:
+        train(make_config(epochs=3, val_file=None), quiet=True)
+    last = config.output_dir / "last"
+    assert str(caught.value) == (
+        f"{config.output_dir / 'epoch-1'}: belongs to another run: --epochs was 1, now 3\n"
+        "--epochs decides the learning rate's course; to train further, start another run: "
+        f"--model_path {last} --output_dir OTHER"
+    )
+
+
+def test_the_difference_is_that_to_the_latest_checkpoint(make_config):
+    config = make_config()
+    train(config, quiet=True)
+    with pytest.raises(UserError, match=r"epoch-2: belongs to another run: --lr"):
+        train(make_config(lr=1e-3), quiet=True)
+
+
+@pytest.mark.parametrize("name", ["feature_cache", "compile"])
+def test_what_rounds_otherwise_is_another_run(make_config, tmp_path, name):
+    config = make_config(epochs=1)
+    run = describe_run(config, {}, 1)
+    other = make_config(epochs=1, parts="head", **{name: tmp_path if "_" in name else True})
+    differences = find_differences(run, describe_run(other, {}, 1))
+    assert differences[name] == f"--{name} was off, now on"
+    older = {**run, "settings": {k: v for k, v in run["settings"].items() if k != name}}
+    assert name not in find_differences(older, run)
+
+
+def test_the_guards_rows_may_change_and_it_is_said(make_config, folder, tmp_path, capsys):
+    rows = json.loads((folder / "val.json").read_text())
+    guard = write_rows(tmp_path / "guard.json", rows[:1])
+    config = make_config(guard_file=guard)
+    with pytest.MonkeyPatch.context() as patched:
+        interrupt_after(patched, 2, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train(config, quiet=True)
+    write_rows(guard, rows[1:])
+    train(config)
+    assert "note: --guard_file has another content than before" in capsys.readouterr().err
+    start = next(map(json.loads, (config.output_dir / "metrics.jsonl").open()))
+    assert start["event"] == "start" and len(start["sha256"]["guard_file"]) == 64
+
+
+def test_a_finished_run_is_finished_under_any_number_of_processes(make_config, capsys):
+    config = make_config(epochs=1)
+    best = train(config, quiet=True)
+    for checkpoint_file in config.output_dir.glob("epoch-*/trainer_state/state.json"):
+        content = json.loads(checkpoint_file.read_text())
+        content["run"]["settings"]["num_processes"] = 2
+        checkpoint_file.write_text(json.dumps(content))
+    before = content_of(best)
+    assert train(config) == best
+    assert "already finished; to train further, start another run" in capsys.readouterr().err
+    assert content_of(best) == before
+    with pytest.raises(UserError, match="the number of processes was 2, now 1"):
+        train(make_config(epochs=1, resume="auto", lr=1e-3), quiet=True)
+
+
+def test_the_guard_is_measured_without_rows_that_choose(make_config, folder):
+    config = make_config(val_file=None, guard_file=folder / "val.json", eval_steps=2)
+    assert train(config, quiet=True).name == "epoch-2"
+    rows = map(json.loads, (config.output_dir / "metrics.jsonl").open())
+    measured = [row for row in rows if row["event"] == "validation"]
+    assert [row["step"] for row in measured] == [0, 2, 3, 4, 6]
+    assert all("guard_loss" in row and "loss" not in row for row in measured)
+
+
+def test_an_output_folder_that_is_a_file_is_refused_at_once(make_config):
+    config = make_config()
+    config.output_dir.write_text("x")
+    with pytest.raises(UserError, match=r"out is a file\)"):
+        train(config, quiet=True)
 
 
 def test_a_resumed_run_learns_with_the_balance_loss(make_config, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import re
 import shutil
 import stat
 
@@ -20,7 +22,7 @@ from deepseek_ocr.training import (
 from deepseek_ocr.training.batches import Collator, PageDataset
 from deepseek_ocr.training.curves import read_curve
 from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.identity import describe_run
+from deepseek_ocr.training.identity import describe_run, id_of
 from deepseek_ocr.training.run import prepare, read_samples
 
 from .runs import content_of, losses_of
@@ -54,6 +56,23 @@ def test_a_run_writes_what_the_contract_says(make_config, monkeypatch):
     assert events[:2] == ["start", "parts"] and events[-1] == "end"
     assert events.count("saved") == events.count("epoch") == 2
     assert "sha256=" in log and "versions=" in log and "device=cpu" in log
+    chosen, rest = re.search(r" arguments=(\{.*?\}) .* defaults=(\{.*\})$", log, re.M).groups()
+    assert json.loads(chosen)["lr"] == 1e-2 and "lr" not in json.loads(rest)
+    assert all(datetime.datetime.fromisoformat(row["time"]).tzinfo for row in rows)
+    start, end = rows[0], rows[-1]
+    assert start["event"] == "start" and start["arguments"] == config.to_json()
+    assert start["num_rows"] == 5 and len(start["run"]) == 12 and start["device_name"]
+    assert [row["path"] for row in rows if row["event"] == "saved"] == [
+        str(config.output_dir / name) for name in ("epoch-1", "epoch-2")
+    ]
+    assert end["event"] == "end" and end["peak_memory_gb"] > 0 and end["best"] == best.name
+
+
+def test_a_run_has_the_same_id_when_it_goes_on_and_another_one_has_another(make_config):
+    run = describe_run(make_config(), {"train_file": "a", "guard_file": "b"}, 1)
+    again = describe_run(make_config(num_workers=1), {"train_file": "a", "guard_file": "c"}, 1)
+    other = describe_run(make_config(seed=1), {"train_file": "a", "guard_file": "b"}, 1)
+    assert id_of(run) == id_of(again) != id_of(other)
 
 
 @pytest.mark.parametrize("tune", ["full", "lora"])

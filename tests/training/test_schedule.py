@@ -15,10 +15,8 @@ from deepseek_ocr.training.schedule import Schedule
 NAMES = ("cosine", "linear", "constant", "wsd")
 
 
-def shares(name: str, num_steps: int, warmup_ratio: float, decay_ratio: float = 0.0) -> list[float]:
-    schedule = Schedule(
-        name=name, num_steps=num_steps, warmup_ratio=warmup_ratio, decay_ratio=decay_ratio
-    )
+def shares(name: str, num_steps: int, warmup_ratio: float, **others: float) -> list[float]:
+    schedule = Schedule(name=name, num_steps=num_steps, warmup_ratio=warmup_ratio, **others)
     return [schedule(step) for step in range(num_steps)]
 
 
@@ -39,12 +37,36 @@ def test_known_schedules(name, expected):
 def test_every_step_learns_and_the_rate_rises_to_its_peak_then_falls(
     name, num_steps, warmup_ratio, decay_ratio
 ):
-    found = shares(name, num_steps, warmup_ratio, decay_ratio)
+    found = shares(name, num_steps, warmup_ratio, decay_ratio=decay_ratio)
     assert all(0 < share <= 1 for share in found)
     assert max(found) == pytest.approx(1)
     top = found.index(max(found))
     assert found[: top + 1] == sorted(found[: top + 1])
     assert found[top:] == sorted(found[top:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    "num_steps, ratio, expected",
+    [
+        (18, 0.03, 4),  # a share of 0.54 steps would start at the full rate
+        (100, 0.03, 5),
+        (1000, 0.03, 30),
+        (100, 0.051, 6),
+        (3, 0.03, 1),
+        (1, 0.03, 1),
+        (100, 0.0, 0),
+    ],
+)
+def test_of_few_steps_warm_up_takes_more_than_its_share(num_steps, ratio, expected):
+    schedule = Schedule(name="cosine", num_steps=num_steps, warmup_ratio=ratio)
+    assert schedule.num_warmup == expected
+
+
+@pytest.mark.parametrize("warmup_steps, expected", [(0, 0), (1, 1), (7, 7), (30, 10)])
+def test_a_number_of_steps_takes_the_place_of_the_share(warmup_steps, expected):
+    schedule = Schedule(name="cosine", num_steps=10, warmup_ratio=0.5, warmup_steps=warmup_steps)
+    assert schedule.num_warmup == expected
+    assert [schedule(step) for step in range(10)].index(1.0) == max(expected - 1, 0)
 
 
 THEIRS = {

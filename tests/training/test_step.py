@@ -7,15 +7,11 @@ import math
 import pytest
 import torch
 
-from deepseek_ocr.training import step
 from deepseek_ocr.training.batches import Collator, PageDataset
 from deepseek_ocr.training.devices import accelerator_for
+from deepseek_ocr.training.not_finite import NotFinite, Place
 from deepseek_ocr.training.parts import PARTS, choose_trained
-from deepseek_ocr.training.step import (
-    NotFinite,
-    reach_a_parameter,
-    train_step,
-)
+from deepseek_ocr.training.step import reach_vision, train_step
 from deepseek_ocr.training.validation import validation_loss
 
 from .samples import mixed_rows, small_model, small_processor
@@ -82,7 +78,7 @@ def test_a_loss_that_is_no_number_changes_no_weight(dataset, collator, accelerat
     batches = [collator([dataset[1]])]
     with pytest.raises(NotFinite) as error:
         train_step(model, accelerator, optimizer, batches, max_norm=1.0)
-    assert (error.value.batch, error.value.process) == (0, 0)
+    assert (error.value.rows, error.value.proved) == ([Place(0, 0, 0)], True)
     assert torch.equal(model.lm_head.weight, before)
 
 
@@ -102,7 +98,7 @@ def test_a_step_of_rows_without_pictures_changes_nothing_when_vision_alone_train
 ):
     model = small_model()
     choose_trained(model, ["clip"])
-    reach_a_parameter(model)
+    reach_vision(model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
     train_step(model, accelerator, optimizer, [collator([dataset[0]])], max_norm=1.0)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -172,13 +168,47 @@ def test_label_smoothing_reaches_the_loss(dataset, collator, accelerator):
     assert losses[0] != losses[1]
 
 
-def test_a_loss_that_is_no_number_is_found_in_every_process(
-    dataset, collator, accelerator, monkeypatch
+def test_the_weight_of_a_step_is_that_of_its_learned_tokens(dataset, collator, accelerator):
+    rows = [dict(dataset[i]) for i in range(2)]
+    plain, _ = one_step(accelerator, [collator(rows)])
+    assert plain.learned_weight == plain.num_learned
+    for row in rows:
+        row["label_weights"] = torch.full_like(row["labels"], 0.25, dtype=torch.float32)
+    weighted, _ = one_step(accelerator, [collator([row]) for row in rows])
+    assert weighted.num_learned == plain.num_learned
+    assert weighted.learned_weight == 0.25 * plain.num_learned
+
+
+def test_rows_without_pictures_reach_all_of_the_vision_side_and_change_nothing(dataset, collator):
+    """Several processes wait for the gradients of each other's parameters: there must be some."""
+    plain, reached = small_model(), small_model()
+    for model in (plain, reached):
+        choose_trained(model, PARTS)
+    reach_vision(reached)
+    batch = collator([dataset[1], dataset[4]])
+    losses = []
+    for model in (plain, reached):
+        losses.append(model(**batch).loss)
+        losses[-1].backward()
+    assert torch.equal(*losses)
+    for (name, p), q in zip(plain.named_parameters(), reached.parameters(), strict=True):
+        if not q.requires_grad:
+            continue
+        assert q.grad is not None, name
+        expected = torch.zeros_like(p) if p.grad is None else p.grad
+        assert torch.equal(q.grad, expected), name
+
+
+def test_a_step_without_any_picture_leaves_the_vision_side_to_itself(
+    dataset, collator, accelerator
 ):
-    batches = [collator([dataset[1]])]
-    optimizer = torch.optim.SGD(small_model().parameters(), lr=0.0)
-    # the losses of this process are numbers, those of process 1 were not
-    monkeypatch.setattr(step, "everyones", lambda _, value: [value, 2])
-    with pytest.raises(NotFinite) as error:
-        train_step(small_model(), accelerator, optimizer, batches, max_norm=1.0)
-    assert (error.value.batch, error.value.process) == (2, 1)
+    model = small_model()
+    choose_trained(model, PARTS)
+    reach_vision(model)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    train_step(model, accelerator, optimizer, [collator([dataset[0]])], max_norm=1.0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    train_step(model, accelerator, optimizer, [collator([dataset[1]])], max_norm=1.0)
+    changed = {name for name, p in model.named_parameters() if not torch.equal(before[name], p)}
+    assert not [name for name in changed if "sam" in name or "vision" in name or "proj.l" in name]
+    assert "lm_head.weight" in changed

@@ -175,7 +175,7 @@ def test_a_run_from_before_there_was_wear_can_be_gone_on_with(make_config):
         ({"augment_strength": float("nan")}, "got nan"),
         (
             {"augment": "none", "augment_strength": 2.0},
-            "wears nothing by itself; say what with --augment",
+            "changes nothing by itself; say what it wears with --augment",
         ),
         ({"show_samples": 0}, "--show_samples must be at least 1, got 0"),
         ({"show_samples": 1000}, "--show_samples must be at most 100, got 1000"),
