@@ -162,10 +162,10 @@ def report(meter: Meter, model: nn.Module, losses: list, norms: list, positions:
 def run_ours(folder: Path, size: Size, tune: str, steps: int, device: str) -> Report:
     """`train_step` on the model as `train.py` loads it."""
     from deepseek_ocr.model import DeepseekOcrForConditionalGeneration
-    from deepseek_ocr.training.devices import accelerator_for, repeatable
-    from deepseek_ocr.training.lora import add_adapter
-    from deepseek_ocr.training.parts import choose_trained
-    from deepseek_ocr.training.step import train_step
+    from deepseek_ocr.training.optimization.step import train_step
+    from deepseek_ocr.training.processes.devices import accelerator_for, repeatable
+    from deepseek_ocr.training.tuning.lora import add_adapter
+    from deepseek_ocr.training.tuning.parts import choose_trained
 
     dtype = torch.bfloat16 if tune == "lora" else torch.float32
     model: Any = DeepseekOcrForConditionalGeneration.from_pretrained(folder / "ours", dtype=dtype)

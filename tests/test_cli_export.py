@@ -22,11 +22,11 @@ from deepseek_ocr.model.loading import (
     stored_shapes,
     weight_files,
 )
-from deepseek_ocr.training import exporting
-from deepseek_ocr.training.checkpoint import STATE_FOLDER
-from deepseek_ocr.training.export_config import ExportConfig
-from deepseek_ocr.training.exporting import export
-from deepseek_ocr.training.lora import adapted_parts, add_adapter
+from deepseek_ocr.training.checkpoints.checkpoint import STATE_FOLDER
+from deepseek_ocr.training.tuning import exporting
+from deepseek_ocr.training.tuning.export_config import ExportConfig
+from deepseek_ocr.training.tuning.exporting import export
+from deepseek_ocr.training.tuning.lora import adapted_parts, add_adapter
 
 from .training.adapters import set_adapter
 from .training.samples import make_rows, save_small_model, small_model, small_processor, write_rows

@@ -11,9 +11,9 @@ import torch
 from deepseek_ocr.cli import main as entry
 from deepseek_ocr.cli.info import InfoConfig
 from deepseek_ocr.training.config import TrainConfig
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.parts import count_by_part, formats_by_part, parts_table
-from deepseek_ocr.training.trainable import load_trainable
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.tuning.parts import count_by_part, formats_by_part, parts_table
+from deepseek_ocr.training.tuning.trainable import load_trainable
 from tests.training.samples import save_small_model, small_model
 
 

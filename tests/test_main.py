@@ -96,6 +96,7 @@ def test_both_signals_interrupt_in_order(name):
     code = f"""
 import os, signal, sys, types
 from deepseek_ocr.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under `pytest ... &`
 def action(argv):
     try:
         os.kill(os.getpid(), signal.{name})

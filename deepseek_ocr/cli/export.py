@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import EXIT_OK
 from ..progress import Progress
-from ..training.export_config import ExportConfig
+from ..training.tuning.export_config import ExportConfig
 from .options import parse_options
 
 if TYPE_CHECKING:
-    from ..training.exporting import Exported
+    from ..training.tuning.exporting import Exported
 
 DESCRIPTION = (
     "Writes the published layout, which vLLM, SGLang, transformers and this project read: an "
@@ -23,7 +23,7 @@ DESCRIPTION = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Export; the exit code."""
     config = parse_options(ExportConfig, argv, prog="deepseek-ocr export", description=DESCRIPTION)
-    from ..training.exporting import export  # here: loading torch takes seconds, --help none
+    from ..training.tuning.exporting import export  # here: loading torch takes seconds, --help none
 
     say = Progress(0, "steps", "export").message
     print(report(export(config, say)))

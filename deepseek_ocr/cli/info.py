@@ -16,7 +16,7 @@ from ..training.config import TrainConfig
 from .options import POSITIONAL, parse_options
 
 if TYPE_CHECKING:
-    from ..training.model_facts import ModelFacts
+    from ..training.memory.model_facts import ModelFacts
 
 DTYPES = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         InfoConfig, argv, prog="deepseek-ocr info", description=(__doc__ or "").splitlines()[0]
     )
     training = config.as_training()
-    from ..training.model_facts import read_facts  # here: loading torch takes seconds
+    from ..training.memory.model_facts import read_facts  # here: loading torch takes seconds
 
     facts = read_facts(config.model)
     print(
@@ -83,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def model_lines(config: InfoConfig, training: TrainConfig, facts: ModelFacts) -> list[str]:
     """The model, its views and prompt, and its parameters by part."""
     from ..training.config import ADAPTERS
-    from ..training.lora import check_rank
-    from ..training.parameter_counts import counts_of, formats_of
-    from ..training.parts import parts_table
+    from ..training.memory.parameter_counts import counts_of, formats_of
+    from ..training.tuning.lora import check_rank
+    from ..training.tuning.parts import parts_table
 
     views = _settings(training, facts)
     grid = tile_grid(*_a4(), views)
@@ -120,13 +120,13 @@ def _stored(config: InfoConfig, facts: ModelFacts) -> str:
 
 
 def _a4() -> tuple[int, int]:
-    from ..training.batch_size import A4_AT_200_DPI
+    from ..training.memory.batch_size import A4_AT_200_DPI
 
     return A4_AT_200_DPI
 
 
 def _settings(training: TrainConfig, facts: ModelFacts) -> ViewSettings:
-    from ..training.trainable import with_view_settings
+    from ..training.tuning.trainable import with_view_settings
 
     return with_view_settings(facts.processor, training).image_processor.settings()
 
@@ -142,10 +142,10 @@ def _views(views: ViewSettings) -> str:
 def memory_lines(config: InfoConfig, training: TrainConfig, facts: ModelFacts) -> list[str]:
     """What reading and training need, estimated, against what the device has."""
     from ..model.loading import pick_device
-    from ..training.batch_size import a4_pages
-    from ..training.device_memory import memory_of
-    from ..training.memory import Workload, memory_table, reading_estimate
-    from ..training.memory_advice import summary
+    from ..training.memory.advice import summary
+    from ..training.memory.batch_size import a4_pages
+    from ..training.memory.device_memory import memory_of
+    from ..training.memory.estimate import Workload, memory_table, reading_estimate
 
     device = pick_device(config.device)
     elsewhere = config.memory is not None
@@ -174,7 +174,7 @@ def memory_lines(config: InfoConfig, training: TrainConfig, facts: ModelFacts) -
 def _computes_in(config: InfoConfig) -> str:
     """accelerate's name of the number format; on a device that is not here CUDA's."""
     from ..model.loading import pick_device
-    from ..training.devices import PRECISION, choose_precision
+    from ..training.processes.devices import PRECISION, choose_precision
 
     if config.memory is None:
         return choose_precision(pick_device(config.device), config.dtype)

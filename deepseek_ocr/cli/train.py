@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ..errors import EXIT_OK
 from ..training.config import TrainConfig
-from ..training.idle_settings import check_given
+from ..training.settings.idle import check_given
 from ..training.surroundings import check_surroundings
 from .options import parse_options
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from .config import TrainConfig
 
 if TYPE_CHECKING:
-    from .batches import Collator, PageDataset
+    from .batching.batches import Collator, PageDataset
     from .failures import TrainingError
     from .run import train
 
 __all__ = ["Collator", "PageDataset", "TrainConfig", "TrainingError", "train"]
 
 _HOMES = {
-    "Collator": "batches",
-    "PageDataset": "batches",
+    "Collator": "batching.batches",
+    "PageDataset": "batching.batches",
     "TrainingError": "failures",
     "train": "run",
 }

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from ..data.augmentation import Augmentation, parse_names
 from ..resolution import Mode
-from .config_rules import check_settings
-from .flag_values import names_of, one_by_one, values_of_parts
-from .lora import adapted_parts
-from .parts import expand_parts
+from .settings.flag_values import names_of, one_by_one, values_of_parts
+from .settings.rules import check_settings
+from .tuning.lora import adapted_parts
+from .tuning.parts import expand_parts
 
 ADAPTERS = ("lora", "dora", "qlora")
 DEFAULT_PARTS = {"full": "all", **dict.fromkeys(ADAPTERS, "attention,dense,shared")}

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import EXIT_INTERNAL, UserError
 from .config import RECOMPUTED, TrainConfig
-from .not_finite import NotFinite, Place
+from .optimization.not_finite import NotFinite, Place
 
 
 class TrainingError(UserError):

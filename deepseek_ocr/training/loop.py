@@ -14,26 +14,26 @@ from torch import nn
 from ..model.processing import DeepseekOcrProcessor
 from ..progress import Progress
 from ..runlog import RunLog
-from .averaging import Average
-from .batches import Batch, BatchReader, Collator, PageDataset, lost_worker
-from .checkpoint import Position
+from .batching.batches import Batch, BatchReader, Collator, PageDataset, lost_worker
+from .batching.planning import Planner, StepRows, rows_of
+from .checkpoints.checkpoint import Position
+from .checkpoints.saving import is_due, save_run
 from .config import TrainConfig
-from .devices import choose_num_workers
-from .drawn import DrawnPages
+from .drawn.heads import TaughtWithGlyphs
+from .drawn.pages import DrawnPages
 from .failures import TrainingError, explained_memory, explained_numbers
-from .figures import brief_notes, progress_notes, step_figures
-from .heads import TaughtWithGlyphs
 from .interrupts import StopRequest, StopRequested
-from .not_finite import Place
-from .optimizer import set_learning_rates
-from .outcome import tell_outcome
-from .partners import Partners
-from .planning import Planner, StepRows, rows_of
-from .saving import is_due, save_run
-from .schedule import Schedule
-from .step import Unreadable, read_together, totals, train_step
-from .trackers import Tracker
-from .validation import Validator, better
+from .optimization.averaging import Average
+from .optimization.not_finite import Place
+from .optimization.optimizer import set_learning_rates
+from .optimization.schedule import Schedule
+from .optimization.step import Unreadable, read_together, totals, train_step
+from .processes.devices import choose_num_workers
+from .processes.partners import Partners
+from .reporting.figures import brief_notes, progress_notes, step_figures
+from .reporting.outcome import tell_outcome
+from .reporting.trackers import Tracker
+from .validation.validator import Validator, better
 
 
 @dataclass(kw_only=True)

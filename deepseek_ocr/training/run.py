@@ -25,10 +25,13 @@ from ..model.processing import DeepseekOcrProcessor
 from ..model.recomputation import recompute
 from ..progress import say as say_plainly
 from ..runlog import RunLog
-from . import saving
-from .averaging import Average
-from .batches import Collator, PageDataset
-from .checkpoint import (
+from .batching.batches import Collator, PageDataset
+from .batching.feature_cache import prepare_features, rehearse_features
+from .batching.planning import Planner, RowCost
+from .batching.rows import common_prompt, row_costs
+from .batching.sample_sheet import write_samples
+from .checkpoints import saving
+from .checkpoints.checkpoint import (
     BEST,
     Checkpoint,
     Position,
@@ -36,21 +39,9 @@ from .checkpoint import (
     load_heads,
     remove_left_overs,
 )
-from .compilation import check_compile, compile_layers
-from .config import TrainConfig
-from .devices import (
-    accelerator_for,
-    choose_num_workers,
-    distribute,
-    repeatable,
-    shares_weights,
-)
-from .disk import check_disk
-from .drawn import PROMPT, DrawnPages, draw_pages
-from .feature_cache import prepare_features, rehearse_features
-from .folder_lock import alone_in
-from .heads import TaughtWithGlyphs, make_heads
-from .identity import (
+from .checkpoints.disk import check_disk
+from .checkpoints.folder_lock import alone_in
+from .checkpoints.identity import (
     check_same_everywhere,
     describe_run,
     find_start,
@@ -58,24 +49,33 @@ from .identity import (
     how_to_train_further,
     is_over,
 )
+from .checkpoints.saving import TRAINED, tidy
+from .checkpoints.state import load_extra, load_optimizer, load_random_states
+from .config import TrainConfig
+from .drawn.heads import TaughtWithGlyphs, make_heads
+from .drawn.pages import PROMPT, DrawnPages, draw_pages
 from .loop import Training
-from .optimizer import Adam, Rates, check_optimizer, make_optimizer
-from .planning import Planner, RowCost
-from .records import log_end, log_start, tell_parts
-from .rehearsal import (
+from .memory.rehearsal import (
     check_memory,
     check_weights_fit,
     dry_run,
     first_rows,
     try_largest,
 )
-from .rows import common_prompt, row_costs
-from .sample_sheet import write_samples
-from .saving import TRAINED, tidy
-from .state import load_extra, load_optimizer, load_random_states
-from .trackers import Tracker, check_trackers, open_trackers
-from .trainable import load_trainable, with_view_settings
-from .validation import Validator
+from .optimization.averaging import Average
+from .optimization.compilation import check_compile, compile_layers
+from .optimization.optimizer import Adam, Rates, check_optimizer, make_optimizer
+from .processes.devices import (
+    accelerator_for,
+    choose_num_workers,
+    distribute,
+    repeatable,
+    shares_weights,
+)
+from .reporting.records import log_end, log_start, tell_parts
+from .reporting.trackers import Tracker, check_trackers, open_trackers
+from .tuning.trainable import load_trainable, with_view_settings
+from .validation.validator import Validator
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from .trackers import check_trackers
+from .reporting.trackers import check_trackers
 
 if TYPE_CHECKING:
     from .config import TrainConfig

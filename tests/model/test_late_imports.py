@@ -17,7 +17,7 @@ USES = """
 import sys, torch
 from deepseek_ocr.model.loading import load_model
 from deepseek_ocr.model.quantization import PackedWeights
-from deepseek_ocr.training.lora import add_adapter
+from deepseek_ocr.training.tuning.lora import add_adapter
 model, _ = load_model("nano-untrained", device="cpu")
 assert not {"peft", "bitsandbytes"} & set(sys.modules)  # seconds that a plain model does not need
 add_adapter(model, ["projector"], rank=2)

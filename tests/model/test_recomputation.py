@@ -84,7 +84,7 @@ def test_the_stacks_that_are_not_named_are_no_longer_recomputed(model):
 
 @pytest.mark.parametrize("parts", [("attention",), ("sam", "clip"), ("attention", "experts")])
 def test_an_adapter_learns_the_same_through_recomputed_layers(model, parts):
-    from deepseek_ocr.training.lora import add_adapter
+    from deepseek_ocr.training.tuning.lora import add_adapter
 
     torch.manual_seed(1)
     adapted = add_adapter(model, parts, 4).train()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deepseek_ocr.training import TrainConfig, saving
+from deepseek_ocr.training import TrainConfig
+from deepseek_ocr.training.checkpoints import saving
 
 from .samples import make_rows, save_small_model, write_rows
 

@@ -81,7 +81,8 @@ def _train(
 ) -> None:
     os.environ.update(environment)
     from deepseek_ocr.cli.main import run
-    from deepseek_ocr.training import loop, saving
+    from deepseek_ocr.training import loop
+    from deepseek_ocr.training.checkpoints import saving
 
     saving.draw_curves = lambda *_, **__: None  # it takes longer than these runs
     if dies_in_step is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepseek_ocr.training import TrainConfig, loop
-from deepseek_ocr.training.curves import read_curve
+from deepseek_ocr.training.reporting.curves import read_curve
 
 
 def content_of(path: Path) -> dict[str, bytes]:

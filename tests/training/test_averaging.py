@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepseek_ocr.training.averaging import Average
+from deepseek_ocr.training.optimization.averaging import Average
 
 
 def line(seed=0):

@@ -16,7 +16,7 @@ from deepseek_ocr.data.annotations import read_annotations
 from deepseek_ocr.errors import UserError
 from deepseek_ocr.model.labels import IGNORE
 from deepseek_ocr.training import Collator, PageDataset
-from deepseek_ocr.training.batches import (
+from deepseek_ocr.training.batching.batches import (
     BatchReader,
     Steps,
     WorkerLost,
@@ -25,8 +25,8 @@ from deepseek_ocr.training.batches import (
     plan_steps,
     shuffled,
 )
-from deepseek_ocr.training.planning import StepRows
-from deepseek_ocr.training.rows import common_prompt
+from deepseek_ocr.training.batching.planning import StepRows
+from deepseek_ocr.training.batching.rows import common_prompt
 
 from .samples import make_rows, mixed_rows, small_model, small_processor, write_rows
 

@@ -8,17 +8,22 @@ import pytest
 import torch
 
 from deepseek_ocr.errors import UserError
-from deepseek_ocr.training import state
-from deepseek_ocr.training.checkpoint import Position as At
-from deepseek_ocr.training.checkpoint import (
+from deepseek_ocr.training.checkpoints import state
+from deepseek_ocr.training.checkpoints.checkpoint import Position as At
+from deepseek_ocr.training.checkpoints.checkpoint import (
     find_checkpoints,
     link,
     read_checkpoint,
     remove_left_overs,
     save_checkpoint,
 )
-from deepseek_ocr.training.optimizer import Rates, make_optimizer
-from deepseek_ocr.training.state import load_extra, load_optimizer, optimizer_tensors, random_states
+from deepseek_ocr.training.checkpoints.state import (
+    load_extra,
+    load_optimizer,
+    optimizer_tensors,
+    random_states,
+)
+from deepseek_ocr.training.optimization.optimizer import Rates, make_optimizer
 
 from .samples import small_model, small_processor
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from deepseek_ocr.training import TrainConfig, train
-from deepseek_ocr.training.checkpoint import read_checkpoint
-from deepseek_ocr.training.validation import Validator
+from deepseek_ocr.training.checkpoints.checkpoint import read_checkpoint
+from deepseek_ocr.training.validation.validator import Validator
 
 from .runs import Killed, content_of, events_of, interrupt_after, killed, losses_of
 

@@ -9,9 +9,10 @@ from deepseek_ocr.data.annotations import read_annotations
 from deepseek_ocr.errors import UsageError
 from deepseek_ocr.model.loading import load_model
 from deepseek_ocr.model.recomputation import recompute
-from deepseek_ocr.training import Collator, PageDataset, compilation, train
-from deepseek_ocr.training.compilation import check_compile, compile_layers
-from deepseek_ocr.training.lora import add_adapter
+from deepseek_ocr.training import Collator, PageDataset, train
+from deepseek_ocr.training.optimization import compilation
+from deepseek_ocr.training.optimization.compilation import check_compile, compile_layers
+from deepseek_ocr.training.tuning.lora import add_adapter
 
 from .runs import losses_of
 from .samples import small_model, small_processor

@@ -8,7 +8,7 @@ import pytest
 
 from deepseek_ocr.errors import UsageError, UserError
 from deepseek_ocr.training import train
-from deepseek_ocr.training.idle_settings import check_given
+from deepseek_ocr.training.settings.idle import check_given
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from deepseek_ocr.runlog import RunLog
-from deepseek_ocr.training.checkpoint import LAST, Position
-from deepseek_ocr.training.curves import (
+from deepseek_ocr.training.checkpoints.checkpoint import LAST, Position
+from deepseek_ocr.training.reporting.curves import (
     DRAWN,
     Best,
     draw_curves,

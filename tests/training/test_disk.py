@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from deepseek_ocr.errors import EXIT_REFUSED, UserError
-from deepseek_ocr.training import disk, saving, train
-from deepseek_ocr.training.devices import accelerator_for
+from deepseek_ocr.training import train
+from deepseek_ocr.training.checkpoints import disk, saving
+from deepseek_ocr.training.checkpoints.identity import describe_run
 from deepseek_ocr.training.failures import TrainingError
-from deepseek_ocr.training.identity import describe_run
+from deepseek_ocr.training.processes.devices import accelerator_for
 from deepseek_ocr.training.run import prepare, read_samples
 
 from .runs import content_of, events_of

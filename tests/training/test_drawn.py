@@ -9,12 +9,13 @@ import torch
 
 from deepseek_ocr.errors import UsageError, UserError
 from deepseek_ocr.model.loading import load_model
-from deepseek_ocr.training import TrainConfig, loop, saving, train
-from deepseek_ocr.training.batches import Collator, plan_steps
-from deepseek_ocr.training.checkpoint import HEADS, STATE_FOLDER
-from deepseek_ocr.training.curves import read_curve
-from deepseek_ocr.training.drawn import PROMPT, draw_pages
-from deepseek_ocr.training.heads import GlyphHeads, TaughtWithGlyphs
+from deepseek_ocr.training import TrainConfig, loop, train
+from deepseek_ocr.training.batching.batches import Collator, plan_steps
+from deepseek_ocr.training.checkpoints import saving
+from deepseek_ocr.training.checkpoints.checkpoint import HEADS, STATE_FOLDER
+from deepseek_ocr.training.drawn.heads import GlyphHeads, TaughtWithGlyphs
+from deepseek_ocr.training.drawn.pages import PROMPT, draw_pages
+from deepseek_ocr.training.reporting.curves import read_curve
 
 from .samples import make_rows, save_small_model, small_model, small_processor, write_rows
 

@@ -9,15 +9,11 @@ import shutil
 import pytest
 import torch
 
-from deepseek_ocr.training import (
-    TrainingError,
-    checkpoint,
-    loop,
-    train,
-)
-from deepseek_ocr.training.batches import shuffled
-from deepseek_ocr.training.curves import read_curve
-from deepseek_ocr.training.not_finite import NotFinite, Place
+from deepseek_ocr.training import TrainingError, loop, train
+from deepseek_ocr.training.batching.batches import shuffled
+from deepseek_ocr.training.checkpoints import checkpoint
+from deepseek_ocr.training.optimization.not_finite import NotFinite, Place
+from deepseek_ocr.training.reporting.curves import read_curve
 
 from .runs import content_of, interrupt_after, losses_of, weights_of
 

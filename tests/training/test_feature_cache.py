@@ -12,17 +12,18 @@ from safetensors.torch import load_file, save_file
 
 from deepseek_ocr.data.annotations import Annotation
 from deepseek_ocr.errors import UsageError, UserError
-from deepseek_ocr.training import Collator, PageDataset, TrainConfig, feature_cache, train
-from deepseek_ocr.training.batches import Steps, plan_steps
-from deepseek_ocr.training.curves import read_curve
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.feature_cache import (
+from deepseek_ocr.training import Collator, PageDataset, TrainConfig, train
+from deepseek_ocr.training.batching import feature_cache
+from deepseek_ocr.training.batching.batches import Steps, plan_steps
+from deepseek_ocr.training.batching.feature_cache import (
     prepare_features,
     read_features,
     rehearse_features,
     write_features,
 )
-from deepseek_ocr.training.parts import choose_trained
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.reporting.curves import read_curve
+from deepseek_ocr.training.tuning.parts import choose_trained
 
 from .samples import (
     make_rows,

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from deepseek_ocr.training.figures import load_figures, progress_notes, step_figures, used_memory
-from deepseek_ocr.training.step import StepResult
+from deepseek_ocr.training.optimization.step import StepResult
+from deepseek_ocr.training.reporting.figures import (
+    load_figures,
+    progress_notes,
+    step_figures,
+    used_memory,
+)
 
 CPU = torch.device("cpu")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deepseek_ocr.errors import UsageError
-from deepseek_ocr.training.flag_values import names_of, values_of_parts
-from deepseek_ocr.training.parts import PARTS, VISION
+from deepseek_ocr.training.settings.flag_values import names_of, values_of_parts
+from deepseek_ocr.training.tuning.parts import PARTS, VISION
 
 
 def test_names_come_in_the_order_of_those_known():

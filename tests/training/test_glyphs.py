@@ -11,7 +11,7 @@ from deepseek_ocr.data.synthetic.layout import Glyph
 from deepseek_ocr.data.synthetic.stream import PageStream
 from deepseek_ocr.model import DeepseekOcrImageProcessor
 from deepseek_ocr.resolution import view_settings
-from deepseek_ocr.training.glyphs import (
+from deepseek_ocr.training.drawn.glyphs import (
     CLASSES,
     NOTHING,
     NUM_CLASSES,
@@ -19,7 +19,7 @@ from deepseek_ocr.training.glyphs import (
     glyph_cells,
     placement,
 )
-from deepseek_ocr.training.heads import GlyphHeads, group_by_token
+from deepseek_ocr.training.drawn.heads import GlyphHeads, group_by_token
 
 AS_IT_IS = (1.0, 1.0, 0.0, 0.0)
 

@@ -7,10 +7,10 @@ import signal
 import pytest
 
 from deepseek_ocr.training import train
-from deepseek_ocr.training.curves import read_curve
 from deepseek_ocr.training.interrupts import NOTICE, StopRequest
-from deepseek_ocr.training.reading import RowReader
-from deepseek_ocr.training.validation import Validator
+from deepseek_ocr.training.reporting.curves import read_curve
+from deepseek_ocr.training.validation.reading import RowReader
+from deepseek_ocr.training.validation.validator import Validator
 
 from .runs import content_of, events_of, interrupt_after, losses_of, weights_of
 

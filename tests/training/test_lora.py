@@ -20,16 +20,16 @@ from deepseek_ocr.model.loading import (
 from deepseek_ocr.model.quantization import QuantizedExperts
 from deepseek_ocr.training import train
 from deepseek_ocr.training.config import TrainConfig
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.lora import (
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.tuning.lora import (
     adapted_parts,
     add_adapter,
     check_rank,
     linear_names,
     train_adapter,
 )
-from deepseek_ocr.training.merging import merge_adapter
-from deepseek_ocr.training.trainable import load_trainable, rates_by_part
+from deepseek_ocr.training.tuning.merging import merge_adapter
+from deepseek_ocr.training.tuning.trainable import load_trainable, rates_by_part
 
 from .adapters import set_adapter
 from .runs import Killed, content_of, interrupt_after, killed

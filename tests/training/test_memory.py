@@ -14,22 +14,22 @@ from deepseek_ocr.errors import UserError
 from deepseek_ocr.model import DeepseekOcrConfig, DeepseekOcrForConditionalGeneration
 from deepseek_ocr.model.presets import nano_config
 from deepseek_ocr.resolution import num_image_tokens, view_settings
-from deepseek_ocr.training import device_memory
-from deepseek_ocr.training.batch_size import BatchSize, a4_pages, packed_size_of, size_of
+from deepseek_ocr.training.batching.planning import RowCost
 from deepseek_ocr.training.config import TrainConfig
-from deepseek_ocr.training.lora import add_adapter
-from deepseek_ocr.training.memory import (
+from deepseek_ocr.training.memory import device_memory
+from deepseek_ocr.training.memory.advice import advise, alternatives, summary
+from deepseek_ocr.training.memory.batch_size import BatchSize, a4_pages, packed_size_of, size_of
+from deepseek_ocr.training.memory.estimate import (
     Workload,
     cache_bytes,
     estimate_memory,
     memory_table,
     reading_estimate,
 )
-from deepseek_ocr.training.memory_advice import advise, alternatives, summary
-from deepseek_ocr.training.parameter_counts import counts_of, empty_model
-from deepseek_ocr.training.parts import choose_trained, count_by_part
-from deepseek_ocr.training.planning import RowCost
-from deepseek_ocr.training.rehearsal import check_room
+from deepseek_ocr.training.memory.parameter_counts import counts_of, empty_model
+from deepseek_ocr.training.memory.rehearsal import check_room
+from deepseek_ocr.training.tuning.lora import add_adapter
+from deepseek_ocr.training.tuning.parts import choose_trained, count_by_part
 
 from .kept_bytes import KeptBytes, PeakBytes
 from .samples import small_config, small_model

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from deepseek_ocr.training import TrainingError, train
-from deepseek_ocr.training.batches import Collator, PageDataset
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.not_finite import NotFinite, Place, rows_alone
-from deepseek_ocr.training.parts import PARTS, choose_trained
-from deepseek_ocr.training.step import train_step
+from deepseek_ocr.training.batching.batches import Collator, PageDataset
+from deepseek_ocr.training.optimization.not_finite import NotFinite, Place, rows_alone
+from deepseek_ocr.training.optimization.step import train_step
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.tuning.parts import PARTS, choose_trained
 
 from .samples import make_rows, mixed_rows, small_model, small_processor, write_rows
 
@@ -156,7 +156,7 @@ def test_a_gradient_that_is_no_number_names_its_row(rows, collator, accelerator)
 
 
 def test_a_gradient_of_a_large_step_names_all_its_rows(rows, collator, accelerator, monkeypatch):
-    monkeypatch.setattr("deepseek_ocr.training.not_finite.MOST_ROWS", 5)
+    monkeypatch.setattr("deepseek_ocr.training.optimization.not_finite.MOST_ROWS", 5)
     changed = [with_word(row) if i == 4 else row for i, row in enumerate(rows)]
     error = failed_step(accelerator, [collator(changed)], steep_at(WORD))
     assert (error.rows, error.proved) == ([Place(0, 0, i) for i in range(6)], False)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepseek_ocr.training.batches import Collator, PageDataset
-from deepseek_ocr.training.devices import accelerator_for, distribute
-from deepseek_ocr.training.not_finite import NotFinite
-from deepseek_ocr.training.parts import PARTS, choose_trained
-from deepseek_ocr.training.step import train_step
+from deepseek_ocr.training.batching.batches import Collator, PageDataset
+from deepseek_ocr.training.optimization.not_finite import NotFinite
+from deepseek_ocr.training.optimization.step import train_step
+from deepseek_ocr.training.processes.devices import accelerator_for, distribute
+from deepseek_ocr.training.tuning.parts import PARTS, choose_trained
 
 from .killed import output_of, run_together
 from .samples import make_rows, mixed_rows, save_small_model, small_processor, write_rows

@@ -8,22 +8,22 @@ import pytest
 import torch
 
 from deepseek_ocr.errors import UsageError
-from deepseek_ocr.training.lora import add_adapter
-from deepseek_ocr.training.optimizer import (
-    Adam,
-    Rates,
-    check_optimizer,
-    make_optimizer,
-    set_learning_rates,
-)
-from deepseek_ocr.training.parts import assign_parts, choose_trained, published_name
-from deepseek_ocr.training.state import (
+from deepseek_ocr.training.checkpoints.state import (
     OPTIMIZER,
     STATE_FOLDER,
     load_optimizer,
     optimizer_tensors,
     save_in_files,
 )
+from deepseek_ocr.training.optimization.optimizer import (
+    Adam,
+    Rates,
+    check_optimizer,
+    make_optimizer,
+    set_learning_rates,
+)
+from deepseek_ocr.training.tuning.lora import add_adapter
+from deepseek_ocr.training.tuning.parts import assign_parts, choose_trained, published_name
 
 from .samples import small_model
 

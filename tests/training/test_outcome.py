@@ -29,7 +29,7 @@ def test_the_test_file_of_the_split_is_named_where_there_is_one(make_config, fol
 
 
 def test_figures_that_are_no_numbers_may_end_a_run_early(make_config, monkeypatch, capsys):
-    from deepseek_ocr.training.validation import Validator
+    from deepseek_ocr.training.validation.validator import Validator
 
     monkeypatch.setattr(Validator, "measure", lambda *_, **__: {"loss": float("nan")})
     train(make_config(eval_steps=1, patience=2))

@@ -7,11 +7,12 @@ import torch
 
 from deepseek_ocr.errors import UsageError
 from deepseek_ocr.model.quantization import quantize_decoder
-from deepseek_ocr.training.batches import Collator, PageDataset
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.lora import ADAPTABLE, LINEAR_LAYERS, adapted_parts, add_adapter
-from deepseek_ocr.training.optimizer import Rates, make_optimizer
-from deepseek_ocr.training.parts import (
+from deepseek_ocr.training.batching.batches import Collator, PageDataset
+from deepseek_ocr.training.optimization.optimizer import Rates, make_optimizer
+from deepseek_ocr.training.optimization.step import train_step
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.tuning.lora import ADAPTABLE, LINEAR_LAYERS, adapted_parts, add_adapter
+from deepseek_ocr.training.tuning.parts import (
     PARTS,
     SETS,
     UNTRAINABLE,
@@ -24,7 +25,6 @@ from deepseek_ocr.training.parts import (
     parts_table,
     published_name,
 )
-from deepseek_ocr.training.step import train_step
 
 from .samples import mixed_rows, small_model, small_processor
 

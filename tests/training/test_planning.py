@@ -18,10 +18,10 @@ from PIL import Image
 from deepseek_ocr.data.annotations import Annotation
 from deepseek_ocr.errors import UsageError, UserError
 from deepseek_ocr.training import Collator, PageDataset, TrainConfig
-from deepseek_ocr.training import rows as rows_module
-from deepseek_ocr.training.batches import num_learned
-from deepseek_ocr.training.packing import best_fit
-from deepseek_ocr.training.planning import (
+from deepseek_ocr.training.batching import rows as rows_module
+from deepseek_ocr.training.batching.batches import num_learned
+from deepseek_ocr.training.batching.packing import best_fit
+from deepseek_ocr.training.batching.planning import (
     Planner,
     RowCost,
     fixed_batches,
@@ -30,7 +30,7 @@ from deepseek_ocr.training.planning import (
     rows_of,
     shuffled,
 )
-from deepseek_ocr.training.rows import row_costs
+from deepseek_ocr.training.batching.rows import row_costs
 
 from .samples import mixed_rows, small_processor
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from deepseek_ocr.errors import UsageError, UserError
 from deepseek_ocr.training import TrainConfig
-from deepseek_ocr.training.checkpoint import Checkpoint, Position
-from deepseek_ocr.training.curves import read_curve
-from deepseek_ocr.training.identity import check_same_everywhere
-from deepseek_ocr.training.sharding import check_sharding
+from deepseek_ocr.training.checkpoints.checkpoint import Checkpoint, Position
+from deepseek_ocr.training.checkpoints.identity import check_same_everywhere
+from deepseek_ocr.training.processes.sharding import check_sharding
+from deepseek_ocr.training.reporting.curves import read_curve
 
 from . import killed
 from .killed import files_of, output_of, run, run_together
@@ -189,7 +189,7 @@ def described(**changes):
     ],
 )
 def test_processes_with_other_data_or_another_start_are_refused(monkeypatch, other, name, reason):
-    from deepseek_ocr.training import identity
+    from deepseek_ocr.training.checkpoints import identity
 
     def both(_, value):
         return [value, (described(**other), name)]

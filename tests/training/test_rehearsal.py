@@ -10,9 +10,10 @@ import torch
 
 from deepseek_ocr.errors import EXIT_REFUSED, UserError
 from deepseek_ocr.inference.engine import OcrEngine
-from deepseek_ocr.training import TrainConfig, rehearsal, train
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.identity import describe_run
+from deepseek_ocr.training import TrainConfig, train
+from deepseek_ocr.training.checkpoints.identity import describe_run
+from deepseek_ocr.training.memory import rehearsal
+from deepseek_ocr.training.processes.devices import accelerator_for
 from deepseek_ocr.training.run import prepare, read_samples
 
 from .runs import content_of, losses_of

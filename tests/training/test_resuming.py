@@ -8,12 +8,10 @@ import signal
 import pytest
 
 from deepseek_ocr.errors import UserError
-from deepseek_ocr.training import (
-    checkpoint,
-    train,
-)
-from deepseek_ocr.training.checkpoint import read_checkpoint
-from deepseek_ocr.training.identity import describe_run, find_differences
+from deepseek_ocr.training import train
+from deepseek_ocr.training.checkpoints import checkpoint
+from deepseek_ocr.training.checkpoints.checkpoint import read_checkpoint
+from deepseek_ocr.training.checkpoints.identity import describe_run, find_differences
 from deepseek_ocr.training.run import alone_in
 
 from .runs import Killed, content_of, interrupt_after, killed, losses_of

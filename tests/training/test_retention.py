@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_ocr.errors import UserError
-from deepseek_ocr.training import retention, train
-from deepseek_ocr.training.checkpoint import Checkpoint, Position
-from deepseek_ocr.training.retention import outdated
+from deepseek_ocr.training import train
+from deepseek_ocr.training.checkpoints import retention
+from deepseek_ocr.training.checkpoints.checkpoint import Checkpoint, Position
+from deepseek_ocr.training.checkpoints.retention import outdated
 
 from .killed import files_of, run
 from .runs import Killed, content_of, interrupt_after, killed

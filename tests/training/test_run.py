@@ -13,16 +13,13 @@ import torch
 
 from deepseek_ocr.errors import UserError
 from deepseek_ocr.model.loading import load_model
-from deepseek_ocr.training import (
-    curves,
-    loop,
-    saving,
-    train,
-)
-from deepseek_ocr.training.batches import Collator, PageDataset
-from deepseek_ocr.training.curves import read_curve
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.identity import describe_run, id_of
+from deepseek_ocr.training import loop, train
+from deepseek_ocr.training.batching.batches import Collator, PageDataset
+from deepseek_ocr.training.checkpoints import saving
+from deepseek_ocr.training.checkpoints.identity import describe_run, id_of
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.reporting import curves
+from deepseek_ocr.training.reporting.curves import read_curve
 from deepseek_ocr.training.run import prepare, read_samples
 
 from .runs import content_of, losses_of

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import optimization
 
-from deepseek_ocr.training.schedule import Schedule
+from deepseek_ocr.training.optimization.schedule import Schedule
 
 NAMES = ("cosine", "linear", "constant", "wsd")
 

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from deepseek_ocr.training.batches import Collator, PageDataset
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.not_finite import NotFinite, Place
-from deepseek_ocr.training.parts import PARTS, choose_trained
-from deepseek_ocr.training.step import reach_vision, train_step
-from deepseek_ocr.training.validation import validation_loss
+from deepseek_ocr.training.batching.batches import Collator, PageDataset
+from deepseek_ocr.training.optimization.not_finite import NotFinite, Place
+from deepseek_ocr.training.optimization.step import reach_vision, train_step
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.tuning.parts import PARTS, choose_trained
+from deepseek_ocr.training.validation.validator import validation_loss
 
 from .samples import mixed_rows, small_model, small_processor
 

@@ -12,8 +12,8 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from deepseek_ocr.errors import UsageError, UserError
-from deepseek_ocr.training import trackers
-from deepseek_ocr.training.trackers import check_trackers, numbers, open_trackers, texts
+from deepseek_ocr.training.reporting import trackers
+from deepseek_ocr.training.reporting.trackers import check_trackers, numbers, open_trackers, texts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

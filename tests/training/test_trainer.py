@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from deepseek_ocr.training.batches import Collator, PageDataset, num_learned
+from deepseek_ocr.training.batching.batches import Collator, PageDataset, num_learned
 
 from .samples import mixed_rows, small_model, small_processor
 

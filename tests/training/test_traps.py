@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from deepseek_ocr.training import train
-from deepseek_ocr.training.batches import Collator, PageDataset
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.parts import PARTS, VISION, choose_trained
-from deepseek_ocr.training.step import train_step
+from deepseek_ocr.training.batching.batches import Collator, PageDataset
+from deepseek_ocr.training.optimization.step import train_step
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.tuning.parts import PARTS, VISION, choose_trained
 
 from .samples import mixed_rows, small_model, small_processor
 

@@ -19,21 +19,23 @@ from deepseek_ocr.inference.engine import OcrEngine
 from deepseek_ocr.inference.results import PageResult
 from deepseek_ocr.metrics.text import text_score
 from deepseek_ocr.runlog import RunLog
-from deepseek_ocr.training import TrainConfig, TrainingError, reading, saving, train
-from deepseek_ocr.training.batches import Collator
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.forgetting import Guard, is_worse
-from deepseek_ocr.training.heads import TaughtWithGlyphs, make_heads
-from deepseek_ocr.training.reading import (
+from deepseek_ocr.training import TrainConfig, TrainingError, train
+from deepseek_ocr.training.batching.batches import Collator
+from deepseek_ocr.training.checkpoints import saving
+from deepseek_ocr.training.drawn.heads import TaughtWithGlyphs, make_heads
+from deepseek_ocr.training.optimization.step import Unreadable
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.validation import reading
+from deepseek_ocr.training.validation.forgetting import Guard, is_worse
+from deepseek_ocr.training.validation.reading import (
     ReadRow,
     choose_rows,
     longest_answer,
     reading_figures,
     share_out,
 )
-from deepseek_ocr.training.sample_predictions import show_sample
-from deepseek_ocr.training.step import Unreadable
-from deepseek_ocr.training.validation import Validator, better, undisturbed
+from deepseek_ocr.training.validation.sample_predictions import show_sample
+from deepseek_ocr.training.validation.validator import Validator, better, undisturbed
 
 from .samples import make_rows, save_small_model, small_model, small_processor, write_rows
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_ocr.training.devices import accelerator_for
+from deepseek_ocr.training.processes.devices import accelerator_for
 
 from .samples import make_rows, write_rows
 from .validating import KINDS, measure

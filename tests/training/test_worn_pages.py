@@ -11,11 +11,12 @@ from PIL import Image
 from deepseek_ocr.data.annotations import read_annotations
 from deepseek_ocr.data.augmentation import Augmentation
 from deepseek_ocr.errors import UsageError, UserError
-from deepseek_ocr.training import Collator, PageDataset, TrainConfig, loop, saving, train
-from deepseek_ocr.training.batches import Steps, plan_steps, shuffled
-from deepseek_ocr.training.checkpoint import read_checkpoint
-from deepseek_ocr.training.curves import read_curve
-from deepseek_ocr.training.sample_sheet import seen_page
+from deepseek_ocr.training import Collator, PageDataset, TrainConfig, loop, train
+from deepseek_ocr.training.batching.batches import Steps, plan_steps, shuffled
+from deepseek_ocr.training.batching.sample_sheet import seen_page
+from deepseek_ocr.training.checkpoints import saving
+from deepseek_ocr.training.checkpoints.checkpoint import read_checkpoint
+from deepseek_ocr.training.reporting.curves import read_curve
 
 from .samples import make_rows, save_small_model, small_processor, write_rows
 
@@ -189,7 +190,7 @@ def test_wrong_settings_are_wrong_usage(make_config, settings, reason):
 def test_the_first_pages_are_shown_as_the_model_sees_them(make_config, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        "deepseek_ocr.training.sample_sheet.contact_sheet",
+        "deepseek_ocr.training.batching.sample_sheet.contact_sheet",
         lambda cells, _: shown.extend(cells) or Image.new("RGB", (9, 9)),
     )
     config = make_config(epochs=1, show_samples=3)

@@ -15,11 +15,11 @@ from deepseek_ocr.data.annotations import read_annotations
 from deepseek_ocr.errors import UserError
 from deepseek_ocr.runlog import RunLog
 from deepseek_ocr.training import TrainConfig
-from deepseek_ocr.training.batches import Collator
-from deepseek_ocr.training.devices import accelerator_for
-from deepseek_ocr.training.sharding import shard
-from deepseek_ocr.training.step import Unreadable
-from deepseek_ocr.training.validation import Validator
+from deepseek_ocr.training.batching.batches import Collator
+from deepseek_ocr.training.optimization.step import Unreadable
+from deepseek_ocr.training.processes.devices import accelerator_for
+from deepseek_ocr.training.processes.sharding import shard
+from deepseek_ocr.training.validation.validator import Validator
 
 from .samples import small_model, small_processor
 

@@ -1,0 +1,1 @@
+"""Folders that hold a run: whole or absent, and enough to go on exactly."""

@@ -1,0 +1,1 @@
+"""Pages drawn while training, and the heads that name their glyphs."""

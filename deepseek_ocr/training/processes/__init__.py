@@ -1,0 +1,1 @@
+"""Where a run computes: the device, its number format, and other processes."""

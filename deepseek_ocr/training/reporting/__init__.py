@@ -1,0 +1,1 @@
+"""What a run says of itself: figures, curves, and other programs that keep them."""

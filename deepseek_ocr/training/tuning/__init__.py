@@ -1,0 +1,1 @@
+"""What trains: the named parts, adapters beside them, and how both become a model again."""

@@ -1,0 +1,1 @@
+"""What a run measures on rows that it does not learn from."""
