@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -69,8 +70,7 @@ def run_side(side: str, folder: Path, args: argparse.Namespace) -> dict[str, Any
     """The report of one side, from a process of its own."""
     command = [sys.executable, str(SIDE), side, str(folder), "--size", args.size]
     command += ["--steps", str(args.steps), "--device", args.device, "--tune", args.tune]
-    if args.threads:
-        command += ["--threads", str(args.threads)]
+    command += ["--threads", str(args.threads)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{side} failed:\n{done.stderr[-4000:]}")
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: CUDA where it is")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of processes")
     parser.add_argument("--steps", type=int, default=3, help="measured steps of each, after one")
-    parser.add_argument("--threads", type=int, help="of a CPU; default: all cores")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
     parser.add_argument("--folder", type=Path, help="keep the random weights here, for other runs")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()

@@ -13,6 +13,7 @@ import argparse
 import ctypes
 import dataclasses
 import json
+import os
 import re
 import sys
 import time
@@ -257,10 +258,9 @@ def main() -> None:
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="of a CPU; default: all cores")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads)
     transformers.logging.set_verbosity_error()
     run = run_ours if args.side == "ours" else run_theirs
     found = run(args.folder, SIZES[args.size], args.tune, args.steps, args.device)

@@ -10,6 +10,7 @@ need queries, keys and values as wide as d + rows + columns. Elsewhere that kern
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,10 +71,11 @@ class _Blocks(torch.autograd.Function):
         q, k, v = inputs[:3]
         out = torch.empty(q.shape, dtype=v.dtype)
         flat = [part.flatten(0, 1) for part in inputs]
+        room = Room(k.shape[2], v.dtype)
         with torch.autocast("cpu", enabled=False):
             for heads, queries in blocks(len(flat[0]), q.shape[2], k.shape[2]):
-                weights = block_weights(flat, heads, queries)
-                answers = product(weights.to(v.dtype), flat[2][heads])
+                weights = block_weights(flat, heads, queries, room)
+                answers = product(room.rounded(weights), flat[2][heads])
                 out.flatten(0, 1)[heads, queries] = answers
         return out
 
@@ -87,11 +89,12 @@ class _Blocks(torch.autograd.Function):
         scale, places = q.shape[-1] ** -0.5, (by_row.shape[-1], by_column.shape[-1])
         d_q, d_row, d_column = (torch.empty_like(part) for part in (q, by_row, by_column))
         # keys and values are answered by several blocks: added in float32
-        d_k, d_v = (torch.zeros(x.shape, dtype=score_dtype(x)) for x in (k, v))
+        d_k, d_v = (torch.zeros(x.shape, dtype=score_dtype(x.dtype)) for x in (k, v))
+        room = Room(k.shape[1], v.dtype)
         for heads, queries in blocks(len(q), q.shape[1], k.shape[1]):
-            weights = block_weights(flat, heads, queries)
+            weights = block_weights(flat, heads, queries, room)
             answer = gradient[heads, queries]
-            d_v[heads] += product(weights.to(v.dtype).mT, answer)
+            d_v[heads] += product(room.rounded(weights).mT, answer)
             d_weights = product(answer, v[heads].mT).to(weights.dtype)
             d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
             by_place = d_scores.unflatten(-1, places)
@@ -111,26 +114,59 @@ def blocks(num_heads: int, num_queries: int, num_keys: int) -> Iterator[tuple[sl
     """
     heads = max(BLOCK // (num_queries * num_keys), 1)
     queries = max(BLOCK // num_keys, 1) if heads == 1 else num_queries
+    if heads == 1 and queries > 64:
+        queries -= queries % 64  # odd numbers of rows slow the products
     for head in range(0, num_heads, heads):
         for query in range(0, num_queries, queries):
             yield slice(head, head + heads), slice(query, query + queries)
 
 
-def block_weights(inputs: list[Tensor], heads: slice, queries: slice) -> Tensor:
-    """(heads, queries, m) softmax of a block's scores, in float32 at least."""
+class Room:
+    """Memory for the scores of a block, used again and again: new memory costs as much as a sum."""
+
+    def __init__(self, num_keys: int, dtype: torch.dtype):
+        """`dtype` of the products; the scores are in float32 at least."""
+        size = max(BLOCK, num_keys)  # a block holds at least one query
+        self._products = torch.empty(size, dtype=dtype)
+        exact = score_dtype(dtype)
+        self._scores = torch.empty(size, dtype=exact) if exact != dtype else self._products.clone()
+
+    def scores(self, *shape: int) -> Tensor:
+        """A block's scores, not yet set."""
+        return self._scores[: math.prod(shape)].view(shape)
+
+    def products(self, *shape: int) -> Tensor:
+        """A block's products of queries and keys, not yet set."""
+        return self._products[: math.prod(shape)].view(shape)
+
+    def rounded(self, weights: Tensor) -> Tensor:
+        """Weights in the format of the products, in their place."""
+        if weights.dtype == self._products.dtype:
+            return weights
+        return self.products(*weights.shape).copy_(weights)
+
+
+def block_weights(inputs: list[Tensor], heads: slice, queries: slice, room: Room) -> Tensor:
+    """(heads, queries, m) softmax of a block's scores, in float32 at least; lies in `room`."""
     q, k, _, by_row, by_column = inputs
     by_row, by_column = by_row[heads, queries], by_column[heads, queries]
-    scores = by_row.to(score_dtype(q)).unsqueeze(-1) + by_column.unsqueeze(-2)
+    q, k = q[heads, queries] * q.shape[-1] ** -0.5, k[heads].mT
+    shape = (*by_row.shape, by_column.shape[-1])
+    scores, products = room.scores(*shape), room.products(*q.shape[:2], k.shape[-1])
+    exact = scores.dtype  # the sum of both would be rounded otherwise
+    torch.add(by_row.to(exact).unsqueeze(-1), by_column.to(exact).unsqueeze(-2), out=scores)
     scores = scores.flatten(-2)
-    scores += product(q[heads, queries] * q.shape[-1] ** -0.5, k[heads].mT)
-    return scores.softmax(-1)
+    scores += product(q, k, out=products)
+    return torch.softmax(scores, -1, out=scores)
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
+def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """`torch.bmm`, which copies transposed matrices of a single pair before it multiplies."""
-    return torch.mm(a[0], b[0])[None] if len(a) == 1 else torch.bmm(a, b)
+    if len(a) > 1:
+        return torch.bmm(a, b, out=out)
+    return torch.mm(a[0], b[0], out=None if out is None else out[0])[None]
 
 
-def score_dtype(x: Tensor) -> torch.dtype:
-    """float32, or float64 where `x` is."""
-    return torch.promote_types(x.dtype, torch.float32)
+def score_dtype(dtype: torch.dtype) -> torch.dtype:
+    """float32, or float64 of that."""
+    return torch.promote_types(dtype, torch.float32)
