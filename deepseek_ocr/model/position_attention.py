@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**19
-"""Scores of a block: 2 MB in float32, the second cache of a core."""
+BLOCK = 2**20
+"""Scores of a block: 4 MB in float32; half of it or twice as many took a tenth longer."""
 
 
 def attend_with_positions(
