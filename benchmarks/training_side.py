@@ -161,7 +161,7 @@ def report(meter: Meter, model: nn.Module, losses: list, norms: list, positions:
 
 
 def run_cached(*args: Any) -> Report:
-    """As `run_ours`, with the frozen vision side's answers known, as `--cache_features` keeps them."""
+    """As `run_ours`, with what the frozen vision side gives known, as `--cache_features` keeps it."""
     return run_ours(*args, cached=True)
 
 
