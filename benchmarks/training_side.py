@@ -161,7 +161,7 @@ def report(meter: Meter, model: nn.Module, losses: list, norms: list, positions:
 
 
 def run_cached(*args: Any) -> Report:
-    """As `run_ours`, with what the frozen vision side gives known, as `--cache_features` keeps it."""
+    """As `run_ours`, with what the frozen vision side gives known; see `--cache_features`."""
     return run_ours(*args, cached=True)
 
 
@@ -190,7 +190,7 @@ def run_ours(
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=LR, weight_decay=0.0, fused=True)
     meter, losses, norms = Meter(device), [], []
-    with accelerator_for(device, "bfloat16", find_unused=False) as accelerator:
+    with accelerator_for(device, "bfloat16") as accelerator:
         model, optimizer = accelerator.prepare(model, optimizer)
         model.train()
         with repeatable(accelerator.device):

@@ -58,7 +58,7 @@ def test_the_parameters_that_would_train_are_those_of_the_flags(capsys, model_fo
 def test_the_formats_are_those_that_training_shows(capsys, model_folder, tune, parts):
     out = told(capsys, model_folder, "--tune", tune, "--parts", parts, "--lora-rank", 2)
     config = InfoConfig(model=str(model_folder), tune=tune, parts=parts, lora_rank=2).as_training()
-    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         model, _ = load_trainable(config, accelerator, None)
     for line in parts_table(count_by_part(model), formats_by_part(model)).splitlines():
         assert line in out

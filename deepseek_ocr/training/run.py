@@ -107,7 +107,7 @@ def train(config: TrainConfig, *, quiet: bool = False) -> Path:
     check_output_dir(config.output_dir)
     samples = read_samples(config)
     with (
-        accelerator_for(config.device, config.dtype, find_unused=False) as accelerator,
+        accelerator_for(config.device, config.dtype) as accelerator,
         repeatable(accelerator.device),
     ):
         check_optimizer(config.optimizer, accelerator.device)

@@ -41,7 +41,7 @@ def room(monkeypatch):
 def test_the_size_of_a_checkpoint_is_known_before_it_is_written(make_config, settings):
     config = make_config(max_steps=1, **settings)
     samples = read_samples(config)
-    with accelerator_for("cpu", "auto", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "auto") as accelerator:
         run = describe_run(config, samples.sha256, 1)
         expected = disk.checkpoint_bytes(prepare(config, samples, accelerator, run, None, True))
     last = train(config, quiet=True).parent / "last"

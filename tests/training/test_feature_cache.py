@@ -37,7 +37,7 @@ from .samples import (
 
 @pytest.fixture
 def accelerator():
-    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         yield accelerator
 
 

@@ -56,7 +56,7 @@ def test_rank_scale_and_dropout_are_those_of_the_flags():
 
 def test_the_flags_reach_the_adapter(make_config):
     config = make_config(tune="dora", lora_rank=3, lora_alpha=5, lora_dropout=0.5)
-    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         model, _ = load_trainable(config, accelerator, None)
     found = model.peft_config["default"]
     assert (found.r, found.lora_alpha, found.lora_dropout, found.use_dora) == (3, 5, 0.5, True)
@@ -246,7 +246,7 @@ def test_packed_weights_are_the_stored_ones_rounded_once(make_config, tmp_path):
     folder = save_small_model(tmp_path / "model")
     load_model(folder, device="cpu", dtype="bfloat16")[0].save_pretrained(folder)
     config = make_config(tune="qlora", model_path=str(folder))
-    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         model, _ = load_trainable(config, accelerator, None)
     floats = {p.dtype for p in model.parameters() if p.is_floating_point()}
     assert floats == {torch.float32}

@@ -84,7 +84,7 @@ def steep_step(folder: str, shared: bool) -> None:
     rows = [with_word(dataset[i]) if i == 4 else dataset[i] for i in range(6)]
     model, collator = steep_at(WORD), Collator(small_processor())
     choose_trained(model, PARTS)
-    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
 
         def make_optimizer(model):
             return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])

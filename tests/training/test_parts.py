@@ -44,7 +44,7 @@ def batch(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def accelerator():
-    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         yield accelerator
 
 

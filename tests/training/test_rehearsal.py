@@ -22,7 +22,7 @@ from .runs import content_of, losses_of
 @pytest.fixture
 def make_training(make_config):
     """A run in memory, before its first step."""
-    with accelerator_for("cpu", "auto", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "auto") as accelerator:
 
         def make(**flags):
             config = make_config(**flags)

@@ -77,7 +77,7 @@ def test_a_checkpoint_loads_as_a_model_with_the_same_logits_and_prompt(make_conf
     parts = "all,experts" if tune == "lora" else None
     config = make_config(tune=tune, parts=parts, epochs=1)
     samples = read_samples(config)
-    with accelerator_for("cpu", "auto", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "auto") as accelerator:
         run = describe_run(config, samples.sha256, 1)
         config.output_dir.mkdir()
         training = prepare(config, samples, accelerator, run, None, quiet=True)
@@ -172,7 +172,7 @@ def test_full_tuning_starts_from_an_adapter_with_its_weights_added(make_config):
     samples = read_samples(config)
     dataset = PageDataset(samples.rows, processor, config.data_root)
     batch = Collator(processor)([dataset[0]])
-    with accelerator_for("cpu", "auto", find_unused=False) as accelerator, torch.no_grad():
+    with accelerator_for("cpu", "auto") as accelerator, torch.no_grad():
         training = prepare(
             config, samples, accelerator, describe_run(config, samples.sha256, 1), None
         )

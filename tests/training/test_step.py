@@ -30,7 +30,7 @@ def collator(dataset):
 
 @pytest.fixture
 def accelerator():
-    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         yield accelerator
 
 

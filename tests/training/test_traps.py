@@ -67,7 +67,7 @@ def test_a_step_says_nothing(rows, collator, capfd):
     model = small_model()
     choose_trained(model, PARTS)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
-    with accelerator_for("cpu", "float32", find_unused=False) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         capfd.readouterr()
         train_step(model, accelerator, optimizer, [collator(rows)], max_norm=1.0)
         model.eval()(**collator(rows))

@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def accelerator(request):
     dtype = getattr(request, "param", "float32")
-    with accelerator_for("cpu", dtype, find_unused=False) as accelerator:
+    with accelerator_for("cpu", dtype) as accelerator:
         yield accelerator
 
 

@@ -42,7 +42,7 @@ def by_two(folder):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_measure_what_one_does(by_two, folder, tmp_path, kind):
-    with accelerator_for("cpu", "float32", find_unused=True) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         expected = measure(accelerator, kind, folder, tmp_path)
     assert by_two[0][kind] == by_two[1][kind]
     assert by_two[0][kind] == pytest.approx(expected, abs=1e-5)

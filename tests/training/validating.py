@@ -95,7 +95,7 @@ def unreadable(accelerator, folder: Path, out: Path) -> str:
 
 
 def main(folder: Path, out: Path) -> None:
-    with accelerator_for("cpu", "float32", find_unused=True) as accelerator:
+    with accelerator_for("cpu", "float32") as accelerator:
         found = {kind: measure(accelerator, kind, folder, out) for kind in KINDS}
         found["unreadable"] = unreadable(accelerator, folder, out)
         name = f"process-{accelerator.process_index}.json"

@@ -24,6 +24,9 @@ GLYPHS = "glyphs"
 class Collator:
     """Rows of `PageDataset` -> one batch, padded on the right; also for `transformers.Trainer`.
 
+    Rows with weights need `TrainingArguments(remove_unused_columns=False)` there: the trainer looks
+    at the names that `forward` spells out, and would drop `label_weights` with the rest.
+
     Returns:
         `input_ids`, `attention_mask`, `labels` (B, N); `pixel_values`, `tile_values`, `tile_grids`
         of the pictures of all rows, in order, or their `image_embeds` (tokens, D); `label_weights`

@@ -56,10 +56,10 @@ class Position:
     """How far a run is: `step` steps, of which `step_in_epoch` in epoch number `epoch` (from 1).
 
     `epoch_loss` is the sum over the epoch's `epoch_tokens` learned tokens, each of which counts as
-    much as its row weighs. `best_value` is the best
-    figure of a validation, whose checkpoint is called `best`; `bad_validations` came after it and
-    were no better. `validation_due`: the validation after this step was not finished, as a row
-    could not be read.
+    much as its row weighs. `best_value` is the best figure of a validation, whose checkpoint is
+    called `best`; `bad_validations` came after it and were no better. `validation_due`: the
+    validation after this step was not finished, as the run was asked to stop, or a row could not
+    be read.
     """
 
     step: int = 0

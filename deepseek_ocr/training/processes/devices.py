@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import nn
@@ -29,11 +29,10 @@ _in_each_process: weakref.WeakSet[DistributedDataParallel] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
-def accelerator_for(device: str, dtype: str, *, find_unused: bool) -> Iterator[Accelerator]:
+def accelerator_for(device: str, dtype: str) -> Iterator[Accelerator]:
     """`accelerate` on a device; its global state is reset afterwards, so that runs can follow.
 
-    `dtype` auto: bfloat16 autocast where CUDA has it, else float32. `find_unused`: some batches do
-    not reach every part (rows without pictures), which distributed training must be told.
+    `dtype` auto: bfloat16 autocast where CUDA has it, else float32.
 
     Raises:
         UsageError: there is no such device, or not one for each process.
@@ -43,10 +42,7 @@ def accelerator_for(device: str, dtype: str, *, find_unused: bool) -> Iterator[A
     _check_devices(target)
     if target.type == "cuda" and target.index is not None:
         torch.cuda.set_device(target)
-    unused = DistributedDataParallelKwargs(find_unused_parameters=find_unused)
-    accelerator = Accelerator(
-        cpu=target.type == "cpu", mixed_precision=precision, kwargs_handlers=[unused]
-    )
+    accelerator = Accelerator(cpu=target.type == "cpu", mixed_precision=precision)
     # ACCELERATE_GRADIENT_ACCUMULATION_STEPS would divide gradients that are weighted already
     accelerator.gradient_accumulation_steps = 1
     try:
