@@ -6,8 +6,9 @@ One page of an overview and six tiles with an answer of 1,000 tokens, full width
 four decoder layers, bfloat16, an adapter of rank 16 on the attention, no checkpointing, batch 1
 (`--size nano`: seconds, to see that it runs; too small to be faster or leaner). Both sides start
 from the same random weights. Each has a process of its own, in turn, `--repeats` times; a ratio is
-the median of the pairs' ratios. `memory` is the peak of a step above weights and optimizer state,
-less the gradients. On a busy machine read the CPU seconds, with `--threads 1`.
+the median of the pairs' ratios. `cached` is ours with what the frozen vision side gives known, as
+`--feature_cache` has it from the second epoch on. `memory` is the peak of a step above weights and
+optimizer state, less the gradients. On a busy machine read the CPU seconds, with `--threads 1`.
 
 On a CUDA device it is the whole model (`--size whole`, the default there), with LoRA and with full
 tuning of the decoder (`--tune full`), and the share of the device's own matrix rate (MFU).
@@ -36,6 +37,7 @@ from deepseek_ocr.model import DeepseekOcrConfig, DeepseekOcrForConditionalGener
 from deepseek_ocr.model.presets import nano_config
 from tests.model.test_live_oracle import oracle_config
 
+SIDES = ("theirs", "ours", "cached")
 SIDE = Path(__file__).resolve().with_name("training_side.py")
 MOST_LOSS_DIFFERENCE, MOST_NORM_DIFFERENCE = 1e-2, 1e-1  # relative, of the first step
 
@@ -92,6 +94,8 @@ def summarize(pairs: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
         "peak_bytes": {side: max(p[side]["peak_bytes"] for p in pairs) for side in first},
         "speed_ratios": ratios(seconds["theirs"], seconds["ours"]),
         "cpu_ratios": ratios(cpu_seconds["theirs"], cpu_seconds["ours"]),
+        "cached_speed_ratios": ratios(seconds["theirs"], seconds["cached"]),
+        "cached_cpu_ratios": ratios(cpu_seconds["theirs"], cpu_seconds["cached"]),
         "memory_ratios": ratios(extra["ours"], extra["theirs"]),
         "losses": {side: first[side]["losses"] for side in first},
         "grad_norms": {side: first[side]["grad_norms"] for side in first},
@@ -108,9 +112,11 @@ def disagreement(found: dict[str, Any]) -> str | None:
     """What the sides do not agree on in their first step; None where they do."""
     limits = {"losses": MOST_LOSS_DIFFERENCE, "grad_norms": MOST_NORM_DIFFERENCE}
     for name, limit in limits.items():
-        ours, theirs = found[name]["ours"][0], found[name]["theirs"][0]
-        if not abs(ours - theirs) <= limit * abs(theirs):
-            return f"{name} of the first step differ: ours {ours:.5g}, theirs {theirs:.5g}"
+        theirs = found[name]["theirs"][0]
+        for side in ("ours", "cached"):
+            ours = found[name][side][0]
+            if not abs(ours - theirs) <= limit * abs(theirs):
+                return f"{name} of the first step differ: {side} {ours:.5g}, theirs {theirs:.5g}"
     return None
 
 
@@ -159,16 +165,17 @@ def print_table(found: dict[str, Any], args: argparse.Namespace) -> None:
     print(f"size {args.size}, tune {args.tune}, {args.device}, {args.repeats} pairs")
     print(f"{'':8} {'s/step':>9} {'CPU s':>9} {'samples/s':>10} ", end="")
     print(f"{'tokens/s':>9} {'above, MB':>10} {'peak, MB':>9}")
-    for side in ("theirs", "ours"):
+    for side in SIDES:
         seconds = found["seconds"][side]
         row = f"{side:8} {seconds:9.2f} {found['cpu_seconds'][side]:9.2f} {1 / seconds:10.4f} "
         row += f"{found['num_positions'] / seconds:9.0f} {found['extra_bytes'][side] / 1e6:10.0f} "
         print(row + f"{found['peak_bytes'][side] / 1e6:9.0f}")
-    for name in ("speed", "cpu", "memory"):
+    for name in ("speed", "cpu", "memory", "cached_speed", "cached_cpu"):
         each = found[f"{name}_ratios"]
-        print(f"{name:8} {statistics.median(each):.2f}x  ({', '.join(f'{r:.2f}' for r in each)})")
+        of_pairs = ", ".join(f"{ratio:.2f}" for ratio in each)
+        print(f"{name.replace('_', ' '):13} {statistics.median(each):.2f}x  ({of_pairs})")
     for name in ("losses", "grad_norms"):
-        for side in ("theirs", "ours"):
+        for side in SIDES:
             print(f"{name} {side}: {', '.join(f'{value:.5f}' for value in found[name][side])}")
     if "mfu" in found:
         print(f"MFU of the measured matrix rate: {found['mfu']:.1%}")
@@ -195,8 +202,8 @@ def main() -> None:
         make_weights(folder, args.size)
         pairs = []
         for number in range(args.repeats):
-            sides = ("theirs", "ours") if number % 2 == 0 else ("ours", "theirs")
-            pairs.append({side: run_side(side, folder, args) for side in sides})
+            found = {side: run_side(side, folder, args) for side in SIDES[:: (-1) ** number]}
+            pairs.append({side: found[side] for side in SIDES})
     found = summarize(pairs)
     if args.device == "cuda":
         flops = step_flops(

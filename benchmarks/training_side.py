@@ -161,7 +161,7 @@ def report(meter: Meter, model: nn.Module, losses: list, norms: list, positions:
 
 
 def run_cached(*args: Any) -> Report:
-    """As `run_ours`, with what the frozen vision side gives known; see `--cache_features`."""
+    """As `run_ours`, with what the frozen vision side gives known; see `--feature_cache`."""
     return run_ours(*args, cached=True)
 
 

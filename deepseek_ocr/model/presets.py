@@ -41,7 +41,7 @@ def nano_config(image_token_id: int = 18) -> DeepseekOcrConfig:
             "patch_size": 16,
         },
         text_config={
-            "vocab_size": 1024,
+            "vocab_size": 286,
             "hidden_size": 256,
             "intermediate_size": 768,
             "moe_intermediate_size": 112,

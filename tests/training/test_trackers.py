@@ -117,7 +117,7 @@ def test_what_is_not_installed_is_refused_with_the_command(name, tmp_path, monke
 def test_trackers_are_imported_only_when_asked_for():
     code = (
         "import sys; from pathlib import Path\n"
-        "from deepseek_ocr.training import trackers\n"
+        "from deepseek_ocr.training.reporting import trackers\n"
         "trackers.open_trackers((), Path('.'), None).log('step', {'loss': 1.0}, 1)\n"
         "assert not {'tensorboardX', 'wandb', 'mlflow'} & set(sys.modules)"
     )

@@ -10,10 +10,11 @@ adapter beside them does, and so their inputs are kept, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...model.config_parts import ClipConfig, SamConfig, TextConfig
 from ...model.configuration import DeepseekOcrConfig
+from ...model.position_attention import BLOCK
 from ...resolution import DOWNSAMPLE, PATCH_SIZE, ViewSettings, grid_side
 from ..tuning.parts import VISION
 from .batch_size import BatchSize
@@ -126,8 +127,21 @@ def _sam(
         def kept(full: bool, window: int = window) -> int:
             return sam_block(config, grid, window, formats) if full or learns else 0
 
-        layers.append(_layer(views * grid**2, config.hidden_size, formats, kept))
+        layer = _layer(views * grid**2, config.hidden_size, formats, kept)
+        scores = config.num_attention_heads * views * grid**2 * window**2
+        working = layer.working + block_of_scores(scores, formats)
+        layers.append(replace(layer, working=working))
     return layers
+
+
+def block_of_scores(num_scores: int, formats: Formats) -> int:
+    """Bytes of SAM's scores while they exist, a block at a time; a fused kernel has none.
+
+    Weights and their gradient, that of the scores, in float32; what is multiplied, twice.
+    """
+    if formats.fused:
+        return 0
+    return min(num_scores, BLOCK) * (3 * FLOAT32 + 2 * formats.product)
 
 
 def sam_block(config: SamConfig, grid: int, window: int, formats: Formats) -> int:
