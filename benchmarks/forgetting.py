@@ -1,7 +1,8 @@
 """Does tuning on one kind of page ruin another? Character error rates of both, before and after.
 
 python benchmarks/forgetting.py --model nano [--tuned_kind receipts] [--other_kind letters]
-    [--size 512] [--max_characters 400] [--train 200] [--test 60] [--folder DIR] [-- TRAIN FLAGS]
+    [--tuned_variety 1] [--other_variety 1] [--size 512]
+    [--max_characters 400] [--train 200] [--test 60] [--folder DIR] [-- TRAIN FLAGS]
 
 Pages of both kinds are drawn; the model is tuned on the first kind alone, with train.py's default
 settings, once all of it and once through an adapter; both kinds are tested before and after, on
@@ -38,6 +39,8 @@ def main() -> None:
     parser.add_argument("--tuned_kind", default="receipts")
     parser.add_argument("--other_kind", default="letters")
     parser.add_argument("--tuned_fonts", default="bundled", help="`bundled` or a folder of fonts")
+    parser.add_argument("--tuned_variety", type=float, default=1.0, help="0: plain print")
+    parser.add_argument("--other_variety", type=float, default=1.0, help="0: plain print")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--max_characters", type=int, default=400)
     parser.add_argument("--train", type=int, default=200)
@@ -72,18 +75,25 @@ def settings(rest: Sequence[str]) -> dict[str, list[str]]:
 def draw_all(given: argparse.Namespace, folder: Path) -> None:
     """Three sets of pages, none of which shares a page with another, and their rows."""
     tuned, other = given.tuned_kind, given.other_kind
-    draw(given, folder, "train", tuned, given.train, given.tuned_fonts)
-    draw(given, folder, "tuned", tuned, given.test, given.tuned_fonts)
-    draw(given, folder, "other", other, given.test, "bundled")
+    draw(given, folder, "train", tuned, given.train, given.tuned_fonts, given.tuned_variety)
+    draw(given, folder, "tuned", tuned, given.test, given.tuned_fonts, given.tuned_variety)
+    draw(given, folder, "other", other, given.test, "bundled", given.other_variety)
 
 
 def draw(
-    given: argparse.Namespace, folder: Path, name: str, kind: str, count: int, fonts: str
+    given: argparse.Namespace,
+    folder: Path,
+    name: str,
+    kind: str,
+    count: int,
+    fonts: str,
+    variety: float,
 ) -> None:
     """`count` pages of a kind in `folder/name`, and their rows in `folder/name.json`."""
     command(
         "synth", folder / name, "--kind", kind, "--count", count, "--seed", SEEDS[name],
         "--size", given.size, "--max_characters", given.max_characters, "--fonts", fonts,
+        "--variety", variety,
     )  # fmt: skip
     split = folder / f"{name}-split"
     command("split", "--data_root", folder / name, "--output_dir", split, "--test_size", 0.5,

@@ -94,6 +94,20 @@ def test_truth_as_markdown(tmp_path):
     assert "<table><tr><td>" in row["text"]
 
 
+def test_variety_is_the_share_of_documents_that_are_not_plain_print(tmp_path):
+    def papers(name: str, *arguments: str) -> list[bool]:
+        assert synth(tmp_path / name, "--kind", "words", "--size", "128", *arguments) == EXIT_OK
+        pictures = sorted((tmp_path / name).glob("*.png"))
+        return [Image.open(picture).getpixel((0, 0)) == (255, 255, 255) for picture in pictures]
+
+    assert all(papers("plain", "--count", "20", "--variety", "0"))
+    varied, half = (
+        papers("varied", "--count", "20"),
+        papers("half", "--count", "20", "--variety", ".5"),
+    )
+    assert sum(varied) < sum(half) < 20
+
+
 def test_jpeg_pictures(tmp_path):
     synth(tmp_path, "--count", "1", "--picture", "jpeg", "--size", "400")
     with Image.open(tmp_path / "00000-lines.jpg") as image:

@@ -16,6 +16,7 @@ from ...files import make_output_dir, replacing, write_atomic
 from .fonts import BUNDLED, load_fonts
 from .kinds import KINDS
 from .pages import DEFAULT_SIZE, SyntheticPage, draw_page
+from .seeds import stream
 from .stream import check_kinds
 
 LARGEST_SIZE = 10_000  # pixels a side
@@ -36,6 +37,9 @@ class SynthConfig:
     )
     size: Annotated[int, "longer side of a full page in pixels"] = DEFAULT_SIZE
     max_characters: Annotated[int, "about how many characters a page may hold; 0: what fits"] = 0
+    variety: Annotated[
+        float, "share of documents in all fonts, sizes and papers; the others are plain print"
+    ] = 1.0
     pages_per_document: Annotated[int, "pages of each document, as NAME_p1, NAME_p2"] = 1
     truth: Annotated[Literal["text", "markdown"], "what the annotations hold as text"] = "text"
     picture: Annotated[Literal["png", "jpeg"], "format of the pictures"] = "png"
@@ -47,6 +51,8 @@ class SynthConfig:
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.size > LARGEST_SIZE:
             raise UsageError(f"--size must be at most {LARGEST_SIZE}, got {self.size}")
+        if not 0 <= self.variety <= 1:
+            raise UsageError(f"--variety must be from 0 to 1, got {self.variety}")
         check_kinds(self.kinds, self.size)
 
     @property
@@ -69,6 +75,8 @@ class SynthConfig:
 
     def draw(self, index: int, page: int) -> SyntheticPage:
         """One of the pages."""
+        plain = stream(self.seed, index, "plain").random() >= self.variety
+        fonts = load_fonts(self.fonts)
         return draw_page(
             self.seed,
             index,
@@ -76,7 +84,8 @@ class SynthConfig:
             page=page,
             size=self.size,
             max_characters=self.max_characters or None,
-            fonts=load_fonts(self.fonts),
+            fonts=fonts.plainest if plain else fonts,
+            plain=plain,
         )
 
     def _kind_of(self, index: int) -> str:
