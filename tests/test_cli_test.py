@@ -310,3 +310,144 @@ def test_rows_with_another_prompt_than_the_trained_one_are_announced(
     use_engine(engine)
     assert run(dataset, tmp_path / "results") == EXIT_OK
     assert "note: 5 of 5 rows ask" in capsys.readouterr().err
+
+
+def test_answers_are_rescored_without_a_model(dataset, tmp_path, use_engine, capsys):
+    use_engine(StubEngine(lambda n: perfect(n)[::-1]))
+    assert run(dataset, tmp_path / "first") == EXIT_OK
+    printed = capsys.readouterr().out.splitlines()
+    loaded = use_engine(StubEngine(perfect))
+    root, test_file = dataset
+    for flags in (["--test_file", str(test_file)], []):
+        out = tmp_path / f"again{len(flags)}"
+        source = ["--from_predictions", str(tmp_path / "first" / "predictions.jsonl")]
+        required = ["--data_root", str(root), "--output_dir", str(out)]
+        assert cli.run("test", [*required, *source, *flags]) == EXIT_OK
+        assert capsys.readouterr().out.splitlines()[:-1] == printed[:-1]
+        assert predictions_of(out) == predictions_of(tmp_path / "first")
+    assert not loaded
+
+
+def test_answers_can_be_rescored_in_their_own_folder(dataset, tmp_path, use_engine):
+    use_engine(StubEngine(perfect))
+    out = tmp_path / "results"
+    run(dataset, out)
+    before = predictions_of(out)
+    again = ["--data_root", dataset[0], "--output_dir", out, "--from_predictions", out]
+    assert cli.run("test", [*map(str, again)]) == EXIT_OK
+    assert predictions_of(out) == before
+
+
+def test_rows_that_nobody_answered_have_failed(dataset, tmp_path, capsys):
+    root, test_file = dataset
+    (tmp_path / "p.jsonl").write_text('{"id": "row-1", "prediction": "two\\nlines"}\n')
+    flags = ["--data_root", root, "--test_file", test_file, "--output_dir", tmp_path / "out"]
+    flags += ["--from_predictions", tmp_path / "p.jsonl"]
+    assert cli.run("test", [*map(str, flags)]) == EXIT_SOME_FAILED
+    statuses = [row["status"] for row in predictions_of(tmp_path / "out")]
+    assert statuses == ["failed", "ok", "failed", "failed", "failed"]
+
+
+def test_two_tests_stand_side_by_side(dataset, tmp_path, use_engine, capsys):
+    use_engine(StubEngine(lambda n: perfect(n)[:-2]))
+    run(dataset, tmp_path / "base")
+    use_engine(StubEngine(perfect))
+    assert run(dataset, tmp_path / "tuned", "--compare", str(tmp_path / "base")) == EXIT_OK
+    found = json.loads((tmp_path / "tuned" / "metrics.json").read_text())["comparison"]
+    assert (found["num_rows"], found["only_here"], found["only_there"]) == (5, 0, 0)
+    assert found["cer"]["difference"] < 0
+    assert "on 5 rows" in capsys.readouterr().out
+
+
+def test_a_shuffled_test_file_has_the_same_scores(dataset, tmp_path, use_engine):
+    root, test_file = dataset
+    rows = json.loads(test_file.read_text(encoding="utf-8"))
+    shuffled = tmp_path / "shuffled.json"
+    shuffled.write_text(json.dumps(rows[3:] + rows[:3]), encoding="utf-8")
+    summaries = []
+    for file in (test_file, shuffled):
+        use_engine(StubEngine(lambda n: perfect(n)[::-1]))
+        assert run((root, file), tmp_path / file.stem) == EXIT_OK
+        summary = json.loads((tmp_path / file.stem / "metrics.json").read_text())
+        summaries.append(summary | {"run": None})
+    assert summaries[0] == summaries[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "missing: --model_path"),
+        (["--model_path", "nano"], "missing: --test_file"),
+        (["--model_path", "nano", "--from_predictions", "p"], "leave --model_path out"),
+        (["--model_path", "nano", "--test_file", "t", "--benchmark", "fox"], "--benchmark brings"),
+        (["--model_path", "nano", "--benchmark", "ocrbench"], "--benchmark"),
+        (
+            ["--model_path", "nano", "--benchmark", "fox", "--baseline", "tesseract"],
+            "--baseline tesseract is for test files",
+        ),
+    ],
+)
+def test_what_is_tested_on_what_is_asked_for(tmp_path, capsys, flags, message):
+    required = ["--data_root", str(tmp_path), "--output_dir", str(tmp_path / "out")]
+    assert cli.run("test", [*required, *flags]) == EXIT_USAGE
+    assert message in capsys.readouterr().err
+
+
+def test_a_baseline_that_is_not_installed_is_wrong_usage(
+    dataset, tmp_path, use_engine, capsys, monkeypatch
+):
+    loaded = use_engine(StubEngine(perfect))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run(dataset, tmp_path / "out", "--baseline", "tesseract") == EXIT_USAGE
+    assert "no program of this name on the PATH" in capsys.readouterr().err
+    assert not loaded
+
+
+@pytest.fixture
+def fox(tmp_path):
+    """Two pages in the layout that the benchmark Fox is published in."""
+    root = tmp_path / "fox"
+    draw_pages(root / "en_pdf_png", 2)
+    conversations = [[{"value": "<image>"}, {"value": text}] for text in TEXTS[:2]]
+    samples = [
+        {"image": f"{n}.png", "conversations": turns} for n, turns in enumerate(conversations)
+    ]
+    (root / "en_page_ocr.json").write_text(json.dumps(samples), encoding="utf-8")
+    return root
+
+
+def test_a_benchmark_prints_the_published_table_with_this_run_in_it(
+    fox, tmp_path, use_engine, capsys
+):
+    use_engine(StubEngine(perfect))
+    out = tmp_path / "out"
+    flags = ["--data_root", fox, "--benchmark", "fox", "--model_path", "nano", "--output_dir", out]
+    assert cli.run("test", [*map(str, flags)]) == EXIT_OK
+    printed = capsys.readouterr().out
+    assert "this run" in printed and "published" in printed.lower()
+    assert printed.splitlines()[-1] == str(out / "report.html")
+    found = json.loads((out / "metrics.json").read_text())["benchmark"]
+    values = dict(zip(found["columns"], found["values"], strict=True))
+    assert (found["name"], values["F1"], values["Edit distance"]) == ("fox", 100, 0)
+    assert [row["prediction"] for row in predictions_of(out)] == TEXTS[:2]
+
+
+def test_a_benchmark_scores_a_folder_of_answers(fox, tmp_path, capsys):
+    answers, out = tmp_path / "answers", tmp_path / "out"
+    answers.mkdir()
+    (answers / "0.md").write_text(TEXTS[0])
+    flags = ["--data_root", fox, "--benchmark", "fox", "--from_predictions", answers]
+    assert cli.run("test", [*map(str, flags), "--output_dir", str(out)]) == EXIT_SOME_FAILED
+    found = json.loads((out / "metrics.json").read_text())["benchmark"]
+    values = dict(zip(found["columns"], found["values"], strict=True))
+    assert values["Recall"] == 50  # the page without an answer counts as empty
+
+
+def test_a_benchmark_in_another_layout_is_refused(tmp_path, use_engine, capsys):
+    loaded = use_engine(StubEngine(perfect))
+    flags = ["--data_root", tmp_path, "--benchmark", "omnidocbench", "--model_path", "nano"]
+    assert cli.run("test", [*map(str, flags), "--output_dir", str(tmp_path / "out")]) == (
+        EXIT_REFUSED
+    )
+    assert "OmniDocBench.json" in capsys.readouterr().err
+    assert not loaded

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from ..data.annotations import Annotation, read_annotations
 from ..errors import EXIT_OK, EXIT_SOME_FAILED
-from ..evaluation.evaluate import ScoredRow
-from ..evaluation.run import TestConfig, run_test
+from ..evaluation.baseline import find_tesseract
+from ..evaluation.comparison import check_shares_rows, read_other
+from ..evaluation.config import TestConfig
+from ..evaluation.evaluate import Engine, ScoredRow
+from ..evaluation.rescoring import given_rows
+from ..evaluation.resuming import alone_in, check_nothing_unfinished, kept_rows
+from ..evaluation.run import TestPlan, run_test
 from ..files import check_output_dir, make_output_dir
 from .options import parse_options
+from .score_tables import print_tables
 
 NUM_FAILURES_SHOWN = 10
 
@@ -19,12 +24,62 @@ NUM_FAILURES_SHOWN = 10
 def main(argv: Sequence[str] | None = None) -> int:
     """Test a model; 3 if any row failed (a bad answer is a result, not a failure)."""
     config = parse_options(TestConfig, argv, prog="test.py", description=__doc__.splitlines()[0])
-    annotations = read_annotations(config.test_file, config.data_root)[: config.limit]
-    check_output_dir(config.output_dir)
+    plan = make_plan(config)
+    make_output_dir(config.output_dir)
+    with alone_in(config.output_dir):
+        outcome = run_test(config, plan)
+    report_failures(outcome.failed)
+    print_tables(outcome.summary, outcome.table)
+    print(outcome.report)
+    return EXIT_SOME_FAILED if outcome.failed else EXIT_OK
 
+
+def make_plan(config: TestConfig) -> TestPlan:
+    """Everything that is needed, so that what cannot be used is refused before work starts."""
+    annotations = asked_rows(config)
+    baseline = find_tesseract(config.tesseract_lang) if config.baseline else None
+    other = read_other(config.compare) if config.compare else None
+    given = None
+    if config.from_predictions is not None:
+        given = given_rows(config.from_predictions, annotations, config.limit)
+        annotations = [row.annotation for row in given]
+    assert annotations is not None
+    if other is not None:
+        check_shares_rows(annotations, other)
+    check_output_dir(config.output_dir)
+    if given is not None and config.resume == "auto":
+        check_nothing_unfinished(config.output_dir)
+    kept = kept_rows(config, annotations) if given is None else []
+    engine = load(config) if given is None else None
+    if engine is not None:
+        warn_of_other_prompts(annotations, getattr(engine, "prompt", None))
+    return TestPlan(
+        annotations=annotations,
+        engine=engine,
+        kept=kept,
+        given=given,
+        baseline=baseline,
+        other=other,
+    )
+
+
+def asked_rows(config: TestConfig) -> list[Annotation] | None:
+    """The rows of the test file or of the benchmark; None where the answers bring their own."""
+    if config.benchmark is not None:
+        from ..evaluation.benchmarks.run import benchmark_annotations  # here: few tests need it
+
+        return benchmark_annotations(config.benchmark, config.data_root)[: config.limit]
+    if config.test_file is None:
+        return None
+    return read_annotations(config.test_file, config.data_root)[: config.limit]
+
+
+def load(config: TestConfig) -> Engine:
+    """The model as the flags say."""
     from ..inference.engine import load_engine  # here: loading torch takes seconds, --help none
 
-    engine = load_engine(
+    assert config.model_path is not None
+    return load_engine(
         config.model_path,
         device=config.device,
         dtype=config.dtype,
@@ -35,13 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_tiles=config.max_tiles,
         seed=config.seed,
     )
-    warn_of_other_prompts(annotations, engine.prompt)
-    make_output_dir(config.output_dir)
-    outcome = run_test(config, annotations, engine)
-    report_failures(outcome.failed)
-    print(score_table(outcome.summary))
-    print(outcome.report)
-    return EXIT_SOME_FAILED if outcome.failed else EXIT_OK
 
 
 def warn_of_other_prompts(annotations: Sequence[Annotation], trained: str | None) -> None:
@@ -62,31 +110,3 @@ def report_failures(rows: Sequence[ScoredRow]) -> None:
     if len(rows) > NUM_FAILURES_SHOWN:
         more = len(rows) - NUM_FAILURES_SHOWN
         print(f"failed: {more} more; all are in predictions.jsonl", file=sys.stderr)
-
-
-def score_table(summary: dict[str, Any]) -> str:
-    """The raw scores of a test as a few aligned lines."""
-    raw, statuses = summary["scores"]["raw"], summary["statuses"]
-    lines = [f"{'':12}{'micro':>9}{'macro':>9}{'median':>9}{'p90':>9}  95 % interval of micro"]
-    for name in ("cer", "wer"):
-        rates = raw[name]
-        cells = "".join(f"{_number(rates[k]):>9}" for k in ("micro", "macro", "median", "p90"))
-        lines.append(f"{name.upper():12}{cells}  {_interval(rates['intervals']['micro'])}")
-    exact = raw["exact"]
-    lines.append(f"{'exact':12}{_number(exact['rate']):>9}  {exact['count']} of {_rows(summary)}")
-    lines.append(f"{'similarity':12}{_number(raw['similarity']['mean']):>9}")
-    counts = ", ".join(f"{entry['count']} {status}" for status, entry in statuses.items())
-    return "\n".join([*lines, f"{'status':12}{counts}"])
-
-
-def _rows(summary: dict[str, Any]) -> str:
-    count = summary["num_rows"]
-    return f"{count} row" if count == 1 else f"{count} rows"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _interval(interval: Sequence[float] | None) -> str:
-    return "-" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"

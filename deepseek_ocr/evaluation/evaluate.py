@@ -7,6 +7,7 @@ reason, scored as an empty answer. One bad row does not fail the rows that share
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -15,7 +16,9 @@ from PIL import Image
 from ..data.annotations import Annotation
 from ..inference.results import PageResult
 from ..metrics.text import TextScore, text_score
+from .facts import NOTHING_KNOWN, PageFacts, observer
 from .loading import Loaded, PageLoader, reason_of
+from .scores import RowScores
 
 Request = tuple[Sequence[Image.Image], str]
 """The pages of one row and the prompt."""
@@ -28,13 +31,21 @@ class Engine(Protocol):
         """One result for each row, in order."""
 
 
+_SYNTHETIC = re.compile(r"\d{5,}-([a-z]+)(?:_p\d+)?\.")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoredRow:
-    """One row of the test file, what the model answered, and how good that is."""
+    """One row of the test file, what the model answered, and how good that is.
+
+    `score` is the text's as it stands; `scores`, all families, are made once all rows are answered.
+    """
 
     annotation: Annotation
     result: PageResult
     score: TextScore
+    facts: PageFacts = NOTHING_KNOWN
+    scores: RowScores | None = None
 
     @property
     def prediction(self) -> str:
@@ -52,32 +63,55 @@ class ScoredRow:
         group, row_id = self.annotation.group, self.annotation.id
         return f"group {group}" if group is not None else f"row {row_id}"
 
+    @property
+    def kind(self) -> str | None:
+        """The kind of a drawn sample document, as its file's name has it; else None."""
+        annotation = self.annotation
+        for name in (annotation.source, *annotation.images[:1]):
+            if name is not None and (found := _SYNTHETIC.match(name.rpartition("/")[2])):
+                return found[1]
+        return None
+
     def to_json(self) -> dict[str, Any]:
         """The object written to `predictions.jsonl`."""
-        annotation, result, score = self.annotation, self.result, self.score
-        return {
+        annotation, result, score, facts = self.annotation, self.result, self.score, self.facts
+        row: dict[str, Any] = {
             "id": annotation.id,
             "images": list(annotation.images),
             "group": annotation.group,
+            "lang": annotation.lang,
+            "kind": self.kind,
+            "source": annotation.source,
             "prompt": annotation.prompt,
             "prediction": self.prediction,
             "text": annotation.text,
+        }
+        if annotation.regions:
+            row["regions"] = annotation.to_json()["regions"]
+        return row | {
             "status": result.status,
             "reason": result.reason,
             "num_tokens": result.num_tokens,
             "num_image_tokens": result.num_image_tokens,
+            "num_vision_tokens": facts.num_vision_tokens,
+            "num_text_tokens": facts.num_text_tokens,
+            "num_tiles": facts.num_tiles,
+            "page_sizes": None if facts.page_sizes is None else [*map(list, facts.page_sizes)],
             "seconds": round(result.seconds, 4),
             "cer": score.cer,
             "wer": score.wer,
             **dataclasses.asdict(score),
+            **({} if self.scores is None else self.scores.to_json()),
         }
 
 
-def score_row(annotation: Annotation, result: PageResult) -> ScoredRow:
+def score_row(
+    annotation: Annotation, result: PageResult, facts: PageFacts = NOTHING_KNOWN
+) -> ScoredRow:
     """The row with its raw score; a failed result is scored as an empty answer."""
     prediction = "" if result.status == "failed" else result.text
     score = text_score(prediction, annotation.text)
-    return ScoredRow(annotation=annotation, result=result, score=score)
+    return ScoredRow(annotation=annotation, result=result, score=score, facts=facts)
 
 
 def evaluate(
@@ -92,9 +126,13 @@ def evaluate(
     starts = range(0, len(annotations), batch_size)
     batches = [annotations[start : start + batch_size] for start in starts]
     references = ([annotation.images for annotation in batch] for batch in batches)
+    observe = observer(engine)
     for batch, pages in zip(batches, loader.load(references), strict=True):
         results = _answer_batch(engine, batch, pages, max_new_tokens)
-        yield [score_row(*pair) for pair in zip(batch, results, strict=True)]
+        yield [
+            score_row(annotation, result, observe(annotation, None if isinstance(p, str) else p))
+            for annotation, result, p in zip(batch, results, pages, strict=True)
+        ]
 
 
 def _answer_batch(

@@ -32,7 +32,7 @@ class PageLoader:
     def __init__(self, open_page: OpenPage, num_workers: int = 0):
         self.open_row = partial(_open_pages, open_page)
         self.num_workers = num_workers
-        self.pool = _new_pool(num_workers) if num_workers else None
+        self.pool = new_pool(num_workers) if num_workers else None
 
     def __enter__(self) -> PageLoader:
         return self
@@ -63,7 +63,7 @@ class PageLoader:
 
     def _pages_alone(self, references: Sequence[str]) -> Loaded:
         """The pages, opened in a process that no other row can end."""
-        with _new_pool(1) as pool:
+        with new_pool(1) as pool:
             try:
                 return pool.submit(self.open_row, references).result()
             except BrokenExecutor:
@@ -75,11 +75,12 @@ class PageLoader:
             return self.pool.submit(self.open_row, references)
         except BrokenExecutor:
             self.pool.shutdown(wait=False)
-            self.pool = _new_pool(self.num_workers)
+            self.pool = new_pool(self.num_workers)
             return self.pool.submit(self.open_row, references)
 
 
-def _new_pool(num_workers: int) -> ProcessPoolExecutor:
+def new_pool(num_workers: int) -> ProcessPoolExecutor:
+    """Processes that leave interrupts to this one, and end with it."""
     # Spawned, not forked: a fork of a process that runs a model's threads can hang.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(num_workers, context, initializer=_start_worker)

@@ -6,74 +6,46 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..data.annotations import Annotation
 from ..data.pages.loading import load_page
-from ..errors import UsageError
 from ..files import sha256_of
-from ..metrics.text import error_rate
-from ..progress import Progress
-from ..resolution import Mode
 from ..runlog import RunLog, versions
-from .evaluate import Engine, ScoredRow, evaluate
-from .loading import PageLoader
-from .predictions import PredictionFile
-from .report import REPORT_NAME, write_report
-from .summary import METRICS_JSON_NAME, headline, summarize, write_summary
+from .answering import answer
+from .baseline import Tesseract, baseline_rows
+from .comparison import METRICS_JSON_NAME, OtherTest, compare, differences, pair
+from .config import TestConfig
+from .evaluate import Engine, ScoredRow
+from .predictions import PREDICTIONS_NAME, write_predictions
+from .report import REPORT_NAME, OtherRun, write_report
+from .resuming import mark_finished
+from .scores import score_texts
+from .scoring import in_processes, score_all
+from .summary import headline, summarize, text_scores, write_summary
 
-MAX_SEED = 2**32 - 1
-"""The largest that NumPy's generator takes."""
+if TYPE_CHECKING:
+    from .benchmarks.protocol import BenchmarkTable
+
+__all__ = ["TestConfig", "TestOutcome", "TestPlan", "run_test"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TestConfig:
-    """What is tested on what, and how."""
+class TestPlan:
+    """What a test needs, checked before work began.
 
-    __test__: ClassVar[bool] = False  # a command's configuration, not a case for pytest
+    Either an `engine` answers the `annotations`, beginning after the rows `kept` from an
+    interrupted test, or the answers are `given`.
+    """
 
-    data_root: Annotated[Path, "folder that the test file's pictures are relative to"]
-    test_file: Annotated[Path, "test.json as written by data_utils.py"]
-    model_path: Annotated[str, "model folder, Hub id or preset (nano, nano-untrained, ...)"]
-    output_dir: Annotated[Path, "folder for predictions, scores, report and logs"]
-    adapter: Annotated[Path | None, "folder of a LoRA adapter to put on the model"] = None
-    batch_size: Annotated[int, "rows answered together"] = 8
-    max_new_tokens: Annotated[int, "longest answer, capped by the model's positions"] = 8192
-    limit: Annotated[int | None, "test only the first rows of the file"] = None
-    mode: Annotated[Mode | None, "resolution of the views; default: the model's"] = None
-    tile_size: Annotated[int | None, "side of a tile in pixels; default: the mode's"] = None
-    base_size: Annotated[int | None, "side of the overview in pixels; default: the mode's"] = None
-    max_tiles: Annotated[int | None, "most tiles of a page; default: the mode's"] = None
-    device: Annotated[str, "cpu, cuda, cuda:1, mps or auto"] = "auto"
-    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], "number format"] = "auto"
-    seed: Annotated[
-        int, "of the bootstrap behind the intervals, and of untrained presets; answers are greedy"
-    ] = 42
-    num_workers: Annotated[int, "processes that open pictures ahead; 0: this one opens them"] = 0
+    __test__: ClassVar[bool] = False
 
-    def __post_init__(self):
-        at_least = {
-            "batch_size": 1,
-            "max_new_tokens": 1,
-            "limit": 1,
-            "seed": 0,
-            "num_workers": 0,
-            "base_size": 64,
-            "tile_size": 64,
-            "max_tiles": 1,
-        }
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"--{name} must be at least {least}, got {value}")
-        if self.seed > MAX_SEED:
-            raise UsageError(f"--seed must be at most {MAX_SEED}, got {self.seed}")
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings that decide the scores, as JSON values; not where they are written."""
-        values = dataclasses.asdict(self)
-        del values["output_dir"], values["num_workers"]
-        return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+    annotations: Sequence[Annotation]
+    engine: Engine | None = None
+    kept: Sequence[ScoredRow] = ()
+    given: Sequence[ScoredRow] | None = None
+    baseline: Tesseract | None = None
+    other: OtherTest | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,6 +57,7 @@ class TestOutcome:
     rows: Sequence[ScoredRow]
     summary: dict[str, Any]
     report: Path
+    table: BenchmarkTable | None = None
 
     @property
     def failed(self) -> list[ScoredRow]:
@@ -92,78 +65,137 @@ class TestOutcome:
         return [row for row in self.rows if row.result.status == "failed"]
 
 
-def run_test(
-    config: TestConfig, annotations: Sequence[Annotation], engine: Engine, *, quiet: bool = False
-) -> TestOutcome:
-    """Answer and score `annotations`, and write all files of a test to `config.output_dir`.
+def run_test(config: TestConfig, plan: TestPlan, *, quiet: bool = False) -> TestOutcome:
+    """Answer and score the rows, and write all files of a test to `config.output_dir`.
 
-    The folder must exist. An earlier test's results there are replaced, its logs continued.
+    The folder must exist. A finished test's results there are replaced, its logs continued.
     """
     log = RunLog(config.output_dir, "test")
-    source = config.to_json() | {"test_file_sha256": sha256_of(config.test_file)}
+    test_file = None if config.test_file is None else sha256_of(config.test_file)
+    source = config.to_json() | {"test_file_sha256": test_file}
     log.event(
         "start",
         arguments=source
         | {"output_dir": str(config.output_dir), "num_workers": config.num_workers},
         versions=versions(),
-        device=getattr(engine, "device", config.device),
-        rows=len(annotations),
+        device=getattr(plan.engine, "device", config.device),
+        rows=len(plan.annotations),
+        answered_before=len(plan.kept),
     )
     try:
-        rows = _answer(config, annotations, engine, log, quiet)
-        summary = {"run": source, **summarize(rows, seed=config.seed)}
-        report = _write_results(config, rows, summary)
+        outcome = _test(config, plan, source, log, quiet)
     except KeyboardInterrupt:
         log.event("interrupted")
         raise
     except Exception as error:
         log.event("error", type=type(error).__name__, reason=str(error))
         raise
-    log.event("saved", report=report)
-    log.metrics("end", **headline(summary), seconds=summary["seconds"])
-    return TestOutcome(rows=rows, summary=summary, report=report)
+    log.event("saved", report=outcome.report)
+    log.metrics("end", **headline(outcome.summary), seconds=outcome.summary["seconds"])
+    return outcome
 
 
-def _answer(
-    config: TestConfig,
-    annotations: Sequence[Annotation],
-    engine: Engine,
-    log: RunLog,
-    quiet: bool,
-) -> list[ScoredRow]:
-    """All rows, each on disk as soon as its batch is answered."""
+def _test(
+    config: TestConfig, plan: TestPlan, source: dict[str, Any], log: RunLog, quiet: bool
+) -> TestOutcome:
     for name in (METRICS_JSON_NAME, REPORT_NAME):  # never new predictions beside old scores
         (config.output_dir / name).unlink(missing_ok=True)
-    file = PredictionFile(config.output_dir)
-    rows: list[ScoredRow] = []
-    errors = chars = 0
-    with (
-        PageLoader(partial(load_page, config.data_root), config.num_workers) as loader,
-        Progress(len(annotations), "rows", "test", quiet=quiet) as progress,
-    ):
-        for batch in evaluate(
-            annotations,
-            engine,
-            loader,
-            batch_size=config.batch_size,
-            max_new_tokens=config.max_new_tokens,
-        ):
-            for row in batch:
-                file.append(row)
-                errors, chars = errors + row.score.char_errors, chars + row.score.num_chars
-                if row.result.status == "failed":
-                    log.event("failed", row=row.annotation.id, reason=row.result.reason)
-            rows += batch
-            so_far = error_rate(errors, chars)
-            log.metrics("batch", rows=len(rows), of=len(annotations), cer=so_far)
-            progress.advance(len(batch), cer="-" if so_far is None else f"{so_far:.3f}")
-    file.finish(rows)
-    return rows
+    if plan.given is not None:
+        rows = plan.given
+    else:
+        assert plan.engine is not None
+        rows = answer(config, plan.annotations, plan.engine, plan.kept, log, quiet=quiet)
+    beside = None
+    if plan.baseline is not None:
+        beside = baseline_rows(
+            plan.baseline,
+            plan.annotations,
+            config.data_root,
+            config.output_dir,
+            reuse=config.resume == "auto",
+            quiet=quiet,
+        )
+    rows = score_all(rows, quiet=quiet)
+    write_predictions(config.output_dir / PREDICTIONS_NAME, rows)
+    table = _benchmark_table(config, rows)
+    summary = {
+        "run": source,
+        **summarize(rows, seed=config.seed),
+        "baseline": _baseline(plan.baseline, rows, beside, config.seed),
+        "comparison": None if plan.other is None else compare(rows, plan.other, seed=config.seed),
+        "benchmark": None if table is None else {"name": config.benchmark, **table.to_json()},
+    }
+    report = _write_results(config, plan, rows, beside, summary)
+    mark_finished(config.output_dir)
+    return TestOutcome(rows=rows, summary=summary, report=report, table=table)
 
 
-def _write_results(config: TestConfig, rows: Sequence[ScoredRow], summary: dict[str, Any]) -> Path:
+def _baseline(
+    tesseract: Tesseract | None,
+    rows: Sequence[ScoredRow],
+    beside: Sequence[ScoredRow] | None,
+    seed: int,
+) -> dict[str, Any] | None:
+    """What `metrics.json` holds under `baseline`; differences are this test less the other."""
+    if tesseract is None or beside is None:
+        return None
+    texts = [(row.prediction, row.truth) for row in beside]
+    num_characters = sum(len(a) + len(b) for a, b in texts)
+    scores = list(in_processes(_score_pair, texts, num_characters))
+    return {
+        "name": tesseract.name,
+        "lang": tesseract.lang,
+        "num_failed": sum(row.result.status == "failed" for row in beside),
+        "scores": text_scores(scores, [row.document for row in beside], seed=seed),
+        "differences": differences(list(zip(rows, beside, strict=True)), seed=seed),
+        "seconds": round(sum(row.result.seconds for row in beside), 3),
+    }
+
+
+def _score_pair(texts: tuple[str, str]) -> Any:
+    return score_texts(*texts)
+
+
+def _benchmark_table(config: TestConfig, rows: Sequence[ScoredRow]) -> BenchmarkTable | None:
+    """The published table's columns with our figures; None where no benchmark is run."""
+    if config.benchmark is None:
+        return None
+    from .benchmarks.run import score_benchmark  # here: its checks are slow to import
+
+    return score_benchmark(config.benchmark, config.data_root, rows, config.output_dir)
+
+
+def _write_results(
+    config: TestConfig,
+    plan: TestPlan,
+    rows: Sequence[ScoredRow],
+    beside: Sequence[ScoredRow] | None,
+    summary: dict[str, Any],
+) -> Path:
     """`metrics.json` and the report; the report's path."""
     write_summary(config.output_dir / METRICS_JSON_NAME, summary)
     report = config.output_dir / REPORT_NAME
-    write_report(report, rows, summary, open_page=partial(load_page, config.data_root))
+    write_report(
+        report,
+        _report_rows(rows, beside),
+        summary,
+        open_page=partial(load_page, config.data_root),
+        other=None if plan.other is None else _other_run(rows, plan.other),
+    )
     return report
+
+
+def _report_rows(
+    rows: Sequence[ScoredRow], beside: Sequence[ScoredRow] | None
+) -> list[dict[str, Any]]:
+    """The rows of `predictions.jsonl`, with the baseline's answers and without times."""
+    written = [row.to_json() | {"seconds": 0.0} for row in rows]
+    for row, other in zip(written, beside or (), strict=False):
+        row |= {"baseline_prediction": other.prediction, "baseline_cer": other.score.cer}
+    return written
+
+
+def _other_run(rows: Sequence[ScoredRow], other: OtherTest) -> OtherRun:
+    """The other test's answers to the rows that both have, judged by this test's truths."""
+    theirs = [row.to_json() for _, row in pair(rows, other)]
+    return OtherRun(name=other.name, rows=theirs, summary=other.summary)

@@ -5,47 +5,109 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from ..files import write_atomic
 from ..inference.results import Status
+from ..metrics.fields import summarize_fields
+from ..metrics.fox import summarize_fox
+from ..metrics.grounding import summarize_grounding
 from ..metrics.intervals import DocumentBootstrap
-from ..metrics.normalization import REPORTED, normalizer
-from ..metrics.text import TextScore, mean, quantile, summarize_rates, text_score
+from ..metrics.normalization import REPORTED
+from ..metrics.text import TextScore, mean, quantile, summarize_rates
+from ..metrics.tokens import summarize_compression
+from ..metrics.words import corpus_bleu, summarize_bags
+from .breakdown import breakdowns
+from .comparison import METRICS_JSON_NAME
 from .evaluate import ScoredRow
+from .scores import RowScores
+from .scoring import score_all
 
-METRICS_JSON_NAME = "metrics.json"
+__all__ = ["METRICS_JSON_NAME", "headline", "summarize", "text_scores", "write_summary"]
+
 STATUSES: tuple[str, ...] = get_args(Status)
 
 
 def summarize(rows: Sequence[ScoredRow], *, seed: int) -> dict[str, Any]:
     """All scores of a test; the order of the rows changes nothing.
 
-    `scores` holds the same figures under each normalisation, `raw` first. Intervals are 95 %
-    bootstrap intervals over documents, None with fewer than two.
+    `scores` holds the same figures under each normalisation, `raw` first; a family that applies to
+    no row is None. Intervals are 95 % bootstrap intervals over documents, None with fewer than two.
+    Rows that have only their raw score get the others here.
     """
+    rows = with_scores(rows)
+    scores = [row.scores for row in rows if row.scores is not None]
     bootstrap = DocumentBootstrap([row.document for row in rows], seed=seed)
     return {
         "num_rows": len(rows),
         "num_documents": bootstrap.num_documents,
         "num_empty_truths": sum(not row.truth for row in rows),
-        "statuses": _count_statuses(rows),
-        "scores": {name: _scores(_normalized(rows, name), bootstrap) for name in REPORTED},
+        "statuses": count_statuses(rows),
+        "scores": _text_scores(scores, bootstrap),
+        "graphemes": {"cer": _grapheme_rates(scores, bootstrap)},
+        "words": _words(scores),
+        "markdown": _markdown(scores),
+        "fields": _of_those([s.fields for s in scores], summarize_fields),
+        "grounding": _of_those([s.grounding for s in scores], summarize_grounding),
         "tokens": _tokens(rows),
+        "breakdowns": breakdowns(rows, seed=seed),
         "seconds": round(sum(row.result.seconds for row in rows), 3),
     }
 
 
-def _normalized(rows: Sequence[ScoredRow], name: str) -> list[TextScore]:
-    if name == "raw":
-        return [row.score for row in rows]
-    apply = normalizer(name)
-    return [text_score(apply(row.prediction), apply(row.truth)) for row in rows]
+def with_scores(rows: Sequence[ScoredRow]) -> Sequence[ScoredRow]:
+    """The rows, each with the scores of all families."""
+    return rows if all(row.scores is not None for row in rows) else score_all(rows, quiet=True)
 
 
-def _count_statuses(rows: Sequence[ScoredRow]) -> dict[str, dict[str, float]]:
+def text_scores(
+    scores: Sequence[dict[str, TextScore]], documents: Sequence[str], *, seed: int
+) -> dict[str, Any]:
+    """What `metrics.json` holds under `scores`, of rows with these documents."""
+    bootstrap = DocumentBootstrap(documents, seed=seed)
+    return {name: _scores([texts[name] for texts in scores], bootstrap) for name in REPORTED}
+
+
+def _text_scores(scores: Sequence[RowScores], bootstrap: DocumentBootstrap) -> dict[str, Any]:
+    return {name: _scores([s.texts[name] for s in scores], bootstrap) for name in REPORTED}
+
+
+def _grapheme_rates(scores: Sequence[RowScores], bootstrap: DocumentBootstrap) -> dict[str, Any]:
+    errors = [s.graphemes.char_errors for s in scores]
+    lengths = [s.graphemes.num_chars for s in scores]
+    rates = [e / n if n else None for e, n in zip(errors, lengths, strict=True)]
+    return _rates(errors, lengths, rates, bootstrap)
+
+
+def _words(scores: Sequence[RowScores]) -> dict[str, Any]:
+    """BLEU over all rows together; Fox as the mean of the rows, as published."""
+    return {
+        "bag_of_words": summarize_bags([s.bag_of_words for s in scores]),
+        "bleu": corpus_bleu([s.bleu for s in scores]),
+        "fox": summarize_fox([s.fox for s in scores]),
+    }
+
+
+def _markdown(scores: Sequence[RowScores]) -> dict[str, Any] | None:
+    taking_part = [s.markdown for s in scores if s.markdown is not None]
+    if not taking_part:
+        return None
+    from ..metrics.markdown import summarize_markdown  # here: its parsers are slow to import
+
+    return {**summarize_markdown(taking_part), "num_rows": len(taking_part)}
+
+
+def _of_those(
+    scores: Sequence[Any], summarize_them: Callable[[list[Any]], dict[str, Any]]
+) -> dict[str, Any] | None:
+    """The summary of the rows that take part; None where none does."""
+    taking_part = [score for score in scores if score is not None]
+    return summarize_them(taking_part) if taking_part else None
+
+
+def count_statuses(rows: Sequence[ScoredRow]) -> dict[str, dict[str, float]]:
     counts = Counter[str](row.result.status for row in rows)
     return {
         status: {"count": counts[status], "rate": counts[status] / max(len(rows), 1)}
@@ -104,9 +166,14 @@ def _rates(
 def _tokens(rows: Sequence[ScoredRow]) -> dict[str, Any]:
     text = [row.result.num_tokens for row in rows]
     image = [row.result.num_image_tokens for row in rows]
+    counts = [
+        (row.facts.num_text_tokens, row.facts.num_vision_tokens, row.result.num_image_tokens)
+        for row in rows
+    ]
     return {
         "text": {"total": sum(text), "mean": mean(text), "max": max(text, default=None)},
         "image": {"total": sum(image), "mean": mean(image), "max": max(image, default=None)},
+        "compression": summarize_compression(counts),
     }
 
 

@@ -1,7 +1,7 @@
 """Two texts side by side: where a prediction departs from the truth, and what nobody would see.
 
 The places are those that the character error rate counts: one alignment of rapidfuzz. Marks for
-HTML are made in `evaluation.differences`, plain ones here.
+HTML are made in `evaluation.report.differences`, plain ones here.
 """
 
 from __future__ import annotations

@@ -7,13 +7,25 @@ the draws depend on the seed and on the set of documents, not on the order of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Interval = tuple[float, float]
 
+
+class PairedDifference(NamedTuple):
+    """First score - second, its interval, and the p-value of no difference (two-sided)."""
+
+    difference: float | None
+    interval: Interval | None
+    p_value: float | None
+
+
 DECIMALS = 6  # summation order could change the digits after these
+
+DRAWS_AT_ONCE = 64  # as float64; all at once would take 80 MB of 10,000 documents
 
 
 class DocumentBootstrap:
@@ -52,11 +64,53 @@ class DocumentBootstrap:
         """
         if self.num_documents < 2:
             return None
-        draws = self.draws.astype(np.float64)
-        above = draws @ np.bincount(self.document_of_row, np.asarray(numerators, float))
-        below = draws @ np.bincount(self.document_of_row, np.asarray(denominators, float))
+        above, below = self._totals(numerators, denominators)
         drawn = below > 0  # a resample of empty truths alone has no ratio
         return self._interval(above[drawn] / below[drawn])
+
+    def paired_difference(
+        self,
+        numerators_a: ArrayLike,
+        denominators_a: ArrayLike,
+        numerators_b: ArrayLike,
+        denominators_b: ArrayLike,
+    ) -> PairedDifference:
+        """Ratio a - ratio b (see `of_ratio`) of two answers to the same rows.
+
+        Both are taken over the same draws, so that what makes a document hard for both cancels. The
+        p-value is twice the share of draws on the other side of 0, draws at 0 on both, with one
+        draw added to each side: never 0, and at most 1.
+        """
+        columns = (numerators_a, denominators_a, numerators_b, denominators_b)
+        sums = [float(np.sum(np.asarray(column, float))) for column in columns]
+        if sums[1] <= 0 or sums[3] <= 0:
+            return PairedDifference(None, None, None)
+        difference = round(sums[0] / sums[1] - sums[2] / sums[3], DECIMALS)
+        if self.num_documents < 2:
+            return PairedDifference(difference, None, None)
+        above_a, below_a, above_b, below_b = self._totals(*columns)
+        drawn = (below_a > 0) & (below_b > 0)
+        drawn_differences = np.round(
+            above_a[drawn] / below_a[drawn] - above_b[drawn] / below_b[drawn], DECIMALS
+        )
+        low, high = (drawn_differences <= 0).sum(), (drawn_differences >= 0).sum()
+        tail = (1 + min(low, high)) / (1 + len(drawn_differences))
+        p_value = round(min(1.0, 2 * float(tail)), DECIMALS)
+        return PairedDifference(difference, self._interval(drawn_differences), p_value)
+
+    def _totals(self, *columns: ArrayLike) -> NDArray[np.float64]:
+        """(columns, resamples): sum of each column's rows in each resample."""
+        of_documents = np.stack(
+            [
+                np.bincount(self.document_of_row, np.asarray(column, float), self.num_documents)
+                for column in columns
+            ],
+            axis=1,
+        )
+        blocks = range(0, len(self.draws), DRAWS_AT_ONCE)
+        return np.concatenate(
+            [self.draws[at : at + DRAWS_AT_ONCE].astype(np.float64) @ of_documents for at in blocks]
+        ).T
 
     def of_median(self, values: Sequence[float | None]) -> Interval | None:
         """Interval of the median of the rows' values; rows with None do not take part."""

@@ -1,13 +1,14 @@
 """Two texts -> HTML in which the characters that differ are marked; safe for any text.
 
-The marked characters are those that the character error rate counts (`metrics.alignment`).
+The marked characters are those that the character error rate counts (`edits`).
 """
 
 from __future__ import annotations
 
 import html
 
-from ..metrics.alignment import UNSEEN, aligned, code_point
+from ...metrics.alignment import UNSEEN, code_point
+from .edits import changes
 
 
 def plain(text: str) -> str:
@@ -24,15 +25,16 @@ def visible(text: str) -> str:
 
 def mark_differences(truth: str, prediction: str) -> tuple[str, str]:
     """(truth, prediction) as HTML: `<del>` is missed or misread, `<ins>` is wrong or invented."""
-    truth_parts, prediction_parts = [], []
-    for expected, found in aligned(truth, prediction):
-        if expected == found:
-            truth_parts.append(visible(expected))
-            prediction_parts.append(visible(found))
-        else:
-            truth_parts.append(_marked("del", expected))
-            prediction_parts.append(_marked("ins", found))
-    return "".join(truth_parts), "".join(prediction_parts)
+    truth_parts: list[str] = []
+    prediction_parts: list[str] = []
+    at = 0
+    for alike, missed, invented in changes(truth, prediction):
+        same = visible(truth[at : at + alike])
+        truth_parts += (same, _marked("del", missed))
+        prediction_parts += (same, _marked("ins", invented))
+        at += alike + len(missed)
+    rest = visible(truth[at:])
+    return "".join((*truth_parts, rest)), "".join((*prediction_parts, rest))
 
 
 def _marked(tag: str, text: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from deepseek_ocr.evaluation.differences import mark_differences, plain, visible
+from deepseek_ocr.evaluation.report.differences import mark_differences, plain, visible
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=30) | st.text(
     "<&>\"'a\n", max_size=20

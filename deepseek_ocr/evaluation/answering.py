@@ -1,0 +1,59 @@
+"""A model answers every row, each on disk as soon as its batch is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from ..data.annotations import Annotation
+from ..data.pages.loading import load_page
+from ..metrics.text import error_rate
+from ..progress import Progress, say
+from ..runlog import RunLog
+from .config import TestConfig
+from .evaluate import Engine, ScoredRow, evaluate
+from .loading import PageLoader
+from .predictions import PredictionFile
+from .resuming import mark_finished, mark_unfinished
+
+
+def answer(
+    config: TestConfig,
+    annotations: Sequence[Annotation],
+    engine: Engine,
+    kept: Sequence[ScoredRow],
+    log: RunLog,
+    *,
+    quiet: bool = False,
+) -> list[ScoredRow]:
+    """All rows; those `kept` from an interrupted test are not answered again."""
+    if kept:
+        say(f"resume: {len(kept)} of {len(annotations)} rows were answered before", quiet=quiet)
+    else:  # what begins anew must not be taken for the rest of another
+        mark_finished(config.output_dir)
+    file = PredictionFile(config.output_dir, kept)
+    mark_unfinished(config, annotations)
+    rows = list(kept)
+    errors = sum(row.score.char_errors for row in rows)
+    chars = sum(row.score.num_chars for row in rows)
+    with (
+        PageLoader(partial(load_page, config.data_root), config.num_workers) as loader,
+        Progress(len(annotations), "rows", "test", start=len(rows), quiet=quiet) as progress,
+    ):
+        for batch in evaluate(
+            annotations[len(rows) :],
+            engine,
+            loader,
+            batch_size=config.batch_size,
+            max_new_tokens=config.max_new_tokens,
+        ):
+            for row in batch:
+                file.append(row)
+                errors, chars = errors + row.score.char_errors, chars + row.score.num_chars
+                if row.result.status == "failed":
+                    log.event("failed", row=row.annotation.id, reason=row.result.reason)
+            rows += batch
+            so_far = error_rate(errors, chars)
+            log.metrics("batch", rows=len(rows), of=len(annotations), cer=so_far)
+            progress.advance(len(batch), cer="-" if so_far is None else f"{so_far:.3f}")
+    return rows

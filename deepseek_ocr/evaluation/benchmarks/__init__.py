@@ -1,0 +1,1 @@
+"""Published benchmarks, run by their own protocols on a local copy of their data."""

@@ -1,0 +1,168 @@
+"""An interrupted test goes on where it was, and ends as if nothing had happened.
+
+While a test is unfinished, `unfinished.json` lies in its output folder and says what decides its
+answers. Rows are kept by whole batches: what is read together decides, in its last digits, what the
+model computes, so the batch that was cut is read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.annotations import Annotation
+from ..data.pages.references import split_reference
+from ..errors import UserError
+from ..files import sha256_of, write_atomic
+from .config import TestConfig
+from .evaluate import ScoredRow
+from .file_states import digest, file_state
+from .predictions import PREDICTIONS_NAME, read_predictions, scored_row
+
+UNFINISHED_NAME = "unfinished.json"
+
+_DECIDES = (
+    "model_path",
+    "adapter",
+    "batch_size",
+    "max_new_tokens",
+    "limit",
+    "benchmark",
+    "mode",
+    "tile_size",
+    "base_size",
+    "max_tiles",
+    "device",
+    "dtype",
+    "seed",
+)
+"""The arguments that decide an answer; what is computed from answers may change on the way."""
+
+_WEIGHTS = ("*.safetensors", "config.json", "adapter_config.json", "processor_config.json")
+
+
+def identity_of(config: TestConfig, annotations: Sequence[Annotation]) -> dict[str, Any]:
+    """What decides a test's answers: arguments, and the state of the files that they name."""
+    arguments = config.to_json()
+    return {
+        **{f"--{name}": arguments[name] for name in _DECIDES},
+        "rows": digest([annotation.to_json() for annotation in annotations]),
+        "pictures": digest(_picture_states(config.data_root, annotations)),
+        "model files": digest([_folder_state(config.model_path), _folder_state(config.adapter)]),
+        "test file": None if config.test_file is None else sha256_of(config.test_file),
+    }
+
+
+def kept_rows(config: TestConfig, annotations: Sequence[Annotation]) -> list[ScoredRow]:
+    """The rows that an interrupted test of the same arguments has answered, in whole batches.
+
+    Raises:
+        UserError: the folder holds an unfinished test of other arguments or of other data.
+    """
+    path = config.output_dir / UNFINISHED_NAME
+    if config.resume == "none" or not path.exists():
+        return []
+    _check_same(config.output_dir, _read(path), identity_of(config, annotations))
+    predictions = config.output_dir / PREDICTIONS_NAME
+    if not predictions.exists():
+        return []
+    read = read_predictions(predictions, may_be_torn=True)
+    rows = []
+    for row, annotation in zip(read, annotations, strict=False):
+        if row.id != annotation.id:
+            raise UserError(
+                f"{row.place}: answers {row.id!r}, but the row there is {annotation.id!r}; "
+                "the file was changed: begin anew with --resume none"
+            )
+        rows.append(scored_row(row, annotation))
+    if len(rows) < len(annotations):
+        del rows[len(rows) - len(rows) % config.batch_size :]
+    return rows
+
+
+def check_nothing_unfinished(output_dir: Path) -> None:
+    """Refuse to write results of other answers over those of a test that can still go on.
+
+    Raises:
+        UserError: the folder holds an unfinished test.
+    """
+    if (output_dir / UNFINISHED_NAME).exists():
+        raise UserError(
+            f"{output_dir}: holds an unfinished test; finish that one, name another --output_dir, "
+            "or write over it with --resume none"
+        )
+
+
+@contextlib.contextmanager
+def alone_in(output_dir: Path) -> Iterator[None]:
+    """Hold a lock on the output folder, which ends with the process.
+
+    Raises:
+        UserError: another test is writing there.
+    """
+    descriptor = os.open(output_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{output_dir}: another test.py is writing there; wait for it, or name another "
+                "--output_dir"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def mark_unfinished(config: TestConfig, annotations: Sequence[Annotation]) -> None:
+    """From now on, until `mark_finished`, the test in this folder can be resumed."""
+    path = config.output_dir / UNFINISHED_NAME
+    write_atomic(path, json.dumps(identity_of(config, annotations), indent=2) + "\n")
+
+
+def mark_finished(output_dir: Path) -> None:
+    """All files of the test are there."""
+    (output_dir / UNFINISHED_NAME).unlink(missing_ok=True)
+
+
+def _check_same(output_dir: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    differing = [name for name in now if before.get(name) != now[name]]
+    if not differing:
+        return
+    named = [name for name in differing if name.startswith("--")]
+    if named:
+        what = ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in named)
+    else:
+        what = f"changed since: {', '.join(differing)}"
+    raise UserError(
+        f"{output_dir}: holds an unfinished test of something else ({what}); finish that one with "
+        "its arguments, name another --output_dir, or begin anew with --resume none"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: cannot be read; begin anew with --resume none")
+    return content
+
+
+def _picture_states(data_root: Path, annotations: Sequence[Annotation]) -> list[Any]:
+    files = {split_reference(image)[0] for annotation in annotations for image in annotation.images}
+    return [[name, *file_state(data_root / name)] for name in sorted(files)]
+
+
+def _folder_state(name: str | Path | None) -> Any:
+    """Sizes and times of a model's files; None for a preset or a Hub id, whose name says all."""
+    if name is None or not Path(name).is_dir():
+        return None
+    files = [path for pattern in _WEIGHTS for path in sorted(Path(name).glob(pattern))]
+    return [[path.name, *file_state(path)] for path in files]

@@ -1,0 +1,111 @@
+"""Answers that are there already are scored without a model, and every row keeps its row."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deepseek_ocr.errors import UserError
+from deepseek_ocr.evaluation.predictions import write_predictions
+from deepseek_ocr.evaluation.rescoring import given_rows
+
+from .samples import annotations, scored
+
+TRUTHS = ["a cat", "sat on", "the mat"]
+
+
+def write_rows(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_rows_written_by_a_test_are_read_as_they_were(tmp_path):
+    rows = [
+        scored("a cut", "a cat", number=0, status="truncated", reason="no end within 8 tokens"),
+        scored("", "sat on", number=1, status="failed", reason="no memory"),
+        scored("\ud800\x00 {1}", "the mat", number=2),
+    ]
+    write_predictions(tmp_path / "predictions.jsonl", rows)
+    for source in (tmp_path, tmp_path / "predictions.jsonl"):
+        assert [row.to_json() for row in given_rows(source, None, None)] == [
+            row.to_json() for row in rows
+        ]
+
+
+def test_rows_are_matched_by_id_and_missing_ones_have_failed(tmp_path, capsys):
+    source = write_rows(
+        tmp_path / "other.jsonl",
+        {"id": "row-2", "prediction": "the mat"},
+        {"id": "row-9", "prediction": "unasked"},
+        {"id": "row-0", "prediction": "  "},
+    )
+    rows = given_rows(source, annotations(TRUTHS), None)
+    assert [row.annotation.id for row in rows] == ["row-0", "row-1", "row-2"]
+    assert [row.result.status for row in rows] == ["empty", "failed", "ok"]
+    assert (rows[1].score.char_errors, rows[1].prediction) == (len("sat on"), "")
+    assert "no row with this id" in rows[1].result.reason
+    assert "1 of 3 rows" in capsys.readouterr().err
+
+
+def test_the_test_files_truth_counts_where_there_is_one(tmp_path):
+    row = {"id": "row-0", "prediction": "a cat", "text": "another truth", "num_text_tokens": 3}
+    source = write_rows(tmp_path / "p.jsonl", row)
+    (with_file,) = given_rows(source, annotations(TRUTHS[:1]), None)
+    (alone,) = given_rows(source, None, None)
+    assert (with_file.score.exact, with_file.facts.num_text_tokens) == (True, None)
+    assert (alone.truth, alone.facts.num_text_tokens) == ("another truth", 3)
+
+
+def test_a_folder_of_markdown_files_is_read_by_id(tmp_path):
+    rows = annotations(TRUTHS)
+    object.__setattr__(rows[1], "id", "b/page.png")
+    object.__setattr__(rows[2], "id", "../outside")
+    (tmp_path / "answers" / "b").mkdir(parents=True)
+    (tmp_path / "answers" / "row-0.md").write_text("a cat")
+    (tmp_path / "answers" / "b" / "page.md").write_text("sat on")
+    (tmp_path / "outside.md").write_text("the mat")
+    read = given_rows(tmp_path / "answers", rows, None)
+    assert [row.result.status for row in read] == ["ok", "ok", "failed"]
+    assert all(row.score.exact for row in read[:2])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "holds no answers"),
+        ("{}\n", "p.jsonl:1: 'id': expected a string"),
+        ('{"id": "a", "prediction": null}\n', "p.jsonl:1: 'prediction': expected a string"),
+        ('{"id": "a", "prediction": ""}\n' * 2, "p.jsonl:2: the id 'a' is already that of"),
+        ('{"id": "a", "prediction": "x"}\n', "p.jsonl:1: no 'text', the truth"),
+        ('\n{"id": "a"', "p.jsonl:2: not valid JSON"),
+        ("[" * 100_000, "p.jsonl:1: not valid JSON"),
+        ('{"id": "a", "prediction": "", "text": 3}', "p.jsonl:1: 'text': expected a string"),
+        ('{"id": "a", "prediction": "", "text": "", "status": "good"}', "'status' is 'good'"),
+        ('{"id": "a", "prediction": "", "text": "", "images": "a.png"}', "'images': expected a"),
+        ('{"id": "a", "prediction": "", "text": "", "regions": [{}]}', "'box' of a region"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path, content, message):
+    (tmp_path / "p.jsonl").write_text(content)
+    with pytest.raises(UserError) as error:
+        given_rows(tmp_path / "p.jsonl", None, None)
+    assert message in str(error.value)
+
+
+def test_figures_that_do_not_fit_are_left_out(tmp_path):
+    odd = {"num_tokens": -1, "num_tiles": True, "seconds": float("nan"), "page_sizes": [[0, "x"]]}
+    row = {"id": "a", "prediction": "x", "text": "x", "group": 3, "lang": ["de"], **odd}
+    (read,) = given_rows(write_rows(tmp_path / "p.jsonl", row), None, None)
+    assert (read.result.num_tokens, read.result.seconds, read.facts.num_tiles) == (0, 0.0, None)
+    assert (read.annotation.group, read.annotation.lang, read.facts.page_sizes) == (None,) * 3
+
+
+def test_answers_to_other_rows_are_refused(tmp_path):
+    source = write_rows(tmp_path / "p.jsonl", {"id": "x", "prediction": "y"})
+    with pytest.raises(UserError, match="none of its 1 ids is in the test file"):
+        given_rows(source, annotations(TRUTHS), None)
+    with pytest.raises(UserError, match="holds no answer"):
+        given_rows(tmp_path, annotations(TRUTHS), None)
+    with pytest.raises(UserError, match="a folder of answers has no truths"):
+        given_rows(tmp_path, None, None)

@@ -1,0 +1,168 @@
+"""An interrupted test goes on, and ends with the bytes of one that nothing disturbed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from deepseek_ocr.cli import main as cli
+from deepseek_ocr.cli.test import make_plan
+from deepseek_ocr.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_REFUSED, UserError
+from deepseek_ocr.evaluation.config import TestConfig
+from deepseek_ocr.evaluation.resuming import alone_in
+from tests.conftest import REPOSITORY
+
+from .killed_run import ANSWERS
+from .samples import StubEngine, write_dataset
+
+FLAGS = ["--model_path", "nano", "--batch_size", "2"]
+NO_KILL = 10**6
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    truths = ["a cat", "two\nlines", "Größe 😀", "sat on", "the mat", "sat", "x y"]
+    assert len(truths) == len(ANSWERS)
+    return write_dataset(tmp_path_factory.mktemp("data"), truths)
+
+
+def run(dataset, out, *flags, moment=NO_KILL, torn=False) -> subprocess.CompletedProcess:
+    root, test_file = dataset
+    arguments = ["--data_root", root, "--test_file", test_file, "--output_dir", out, *FLAGS, *flags]
+    command = [sys.executable, "-m", "tests.evaluation.killed_run", moment, int(torn), *arguments]
+    return subprocess.run([*map(str, command)], cwd=REPOSITORY, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset, tmp_path_factory):
+    """(results, number of moments at which a kill makes a difference)."""
+    out = tmp_path_factory.mktemp("undisturbed") / "results"
+    done = run(dataset, out)
+    assert done.returncode == 3, done.stderr  # one row fails
+    return results_of(out), int(done.stdout.splitlines()[-1])
+
+
+def results_of(out: Path) -> dict[str, object]:
+    """Every file but the logs, without seconds."""
+    files = {}
+    for path in sorted(out.iterdir()):
+        if path.name in ("experiment_logs.txt", "metrics.jsonl"):
+            continue
+        assert not path.name.endswith(".tmp") or path.name.startswith(".")
+        if not path.name.startswith("."):  # what a kill leaves of a file that was being written
+            files[path.name] = re.sub(r'"seconds": [\d.]+', '"seconds": 0', path.read_text())
+    return files
+
+
+def check_killed_and_resumed(dataset, undisturbed, out, moment, torn):
+    killed = run(dataset, out, moment=moment, torn=torn)
+    assert killed.returncode == -signal.SIGKILL
+    resumed = run(dataset, out)
+    assert resumed.returncode == 3, resumed.stderr
+    assert results_of(out) == undisturbed[0]
+
+
+@pytest.mark.parametrize("share", [0.25, 0.55, 0.85])
+def test_a_killed_test_goes_on_to_the_same_bytes(dataset, undisturbed, tmp_path, share):
+    moment = int(share * undisturbed[1]) + random.Random(share).randrange(3)
+    torn = random.Random(moment).random() < 0.5
+    check_killed_and_resumed(dataset, undisturbed, tmp_path / "out", moment, torn)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_test_may_be_killed_at_every_write(dataset, undisturbed, tmp_path, torn):
+    for moment in range(undisturbed[1]):
+        check_killed_and_resumed(dataset, undisturbed, tmp_path / str(moment), moment, torn)
+
+
+def test_a_test_killed_twice_goes_on_too(dataset, undisturbed, tmp_path):
+    moments = undisturbed[1]
+    assert run(dataset, tmp_path, moment=moments // 3).returncode == -signal.SIGKILL
+    check_killed_and_resumed(dataset, undisturbed, tmp_path, moments // 4, torn=True)
+
+
+@pytest.fixture
+def test_py(dataset, tmp_path, monkeypatch):
+    """Runs `test.py` in this process; a number as `interrupted_at` is the row that Ctrl-C meets."""
+
+    def run_here(*flags, interrupted_at=None, data=dataset):
+        def answer(number):
+            return KeyboardInterrupt() if number == interrupted_at else ANSWERS[number]
+
+        module = types.ModuleType("engine")
+        module.load_engine = lambda *_, **__: StubEngine(answer)
+        monkeypatch.setitem(sys.modules, "deepseek_ocr.inference.engine", module)
+        root, test_file = data
+        files = ["--data_root", root, "--test_file", test_file, "--output_dir", tmp_path / "out"]
+        return cli.run("test", [*map(str, files), *FLAGS, *flags])
+
+    return run_here
+
+
+def test_rows_that_were_answered_are_not_answered_again(test_py, tmp_path, capsys):
+    assert test_py(interrupted_at=5) == EXIT_INTERRUPTED
+    assert test_py() == EXIT_OK
+    assert "resume: 4 of 7 rows were answered before" in capsys.readouterr().err
+    log = (tmp_path / "out" / "experiment_logs.txt").read_text()
+    assert re.findall(r"answered_before=(\d+)", log) == ["0", "4"]
+    assert not (tmp_path / "out" / "unfinished.json").exists()
+
+
+def test_other_arguments_are_refused_with_the_difference_named(test_py, tmp_path, capsys):
+    test_py(interrupted_at=5)
+    before = (tmp_path / "out" / "predictions.jsonl").read_bytes()
+    assert test_py("--mode", "tiny") == EXIT_REFUSED
+    said = capsys.readouterr().err
+    assert "--mode was None, is tiny" in said
+    assert "--resume none" in said
+    assert (tmp_path / "out" / "predictions.jsonl").read_bytes() == before
+
+
+def test_resume_none_begins_anew(test_py, capsys):
+    test_py(interrupted_at=5)
+    assert test_py("--resume", "none") == EXIT_OK
+    assert "resume: " not in capsys.readouterr().err
+
+
+def test_other_data_is_refused(test_py, dataset, tmp_path, capsys):
+    test_py(interrupted_at=5)
+    root, test_file = dataset
+    rows = json.loads(test_file.read_text(encoding="utf-8"))
+    rows[0]["text"] += "!"
+    (tmp_path / "other.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert test_py(data=(root, tmp_path / "other.json")) == EXIT_REFUSED
+    assert "changed since: rows, test file" in capsys.readouterr().err
+
+
+def test_a_finished_test_is_replaced(test_py, tmp_path, capsys):
+    assert test_py("--limit", "2") == EXIT_OK
+    assert test_py() == EXIT_OK
+    assert "resume: " not in capsys.readouterr().err
+    assert len((tmp_path / "out" / "predictions.jsonl").read_text().splitlines()) == 7
+
+
+def test_other_answers_are_not_written_over_an_unfinished_test(test_py, dataset, tmp_path):
+    out = tmp_path / "out"
+    test_py(interrupted_at=5)
+    config = TestConfig(data_root=dataset[0], output_dir=out, from_predictions=out)
+    with pytest.raises(UserError, match="holds an unfinished test"):
+        make_plan(config)
+    make_plan(dataclasses.replace(config, resume="none"))
+
+
+def test_one_test_at_a_time_writes_into_a_folder(tmp_path):
+    another = pytest.raises(UserError, match=r"another test\.py is writing there")
+    with alone_in(tmp_path), another, alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        pass
