@@ -1,4 +1,7 @@
-"""How files are written: whole or not at all, and growing files a locked line at a time."""
+"""How files are written: whole or not at all, growing files a locked line at a time.
+
+And by whom: one run at a time in an output folder.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import UserError
+
+_TORN = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # as mkstemp names them
 
 
 @contextlib.contextmanager
@@ -31,6 +37,13 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_torn_files(folder: Path) -> None:
+    """Delete what a killed process was writing with `replacing`; the folder must be locked."""
+    for path in Path(folder).iterdir():
+        if _TORN.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
 
 
 def make_readable(*paths: Path) -> None:
@@ -139,3 +152,57 @@ def make_output_dir(path: Path) -> Path:
             f"name a folder that can be written to"
         ) from None
     return path
+
+
+_locks: set[int] = set()
+
+
+def _drop_locks() -> None:
+    """In a forked worker: else it would hold the lock for a while after this process was killed."""
+    for descriptor in _locks:
+        os.close(descriptor)
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_drop_locks)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a lock on an output folder, which ends with the process.
+
+    Raises:
+        UserError: another run is writing there, or the folder cannot be opened.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be used as output folder ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{folder}: another train.py or test.py is writing there; wait for it, or name "
+                "another --output_dir"
+            ) from None
+        _locks.add(descriptor)
+        yield
+    finally:
+        _locks.discard(descriptor)
+        os.close(descriptor)
+
+
+def cache_folder() -> Path | None:
+    """Where things are kept between runs: `$DEEPSEEK_OCR_CACHE`, else in the user's caches.
+
+    None, for nowhere, where that variable is empty or the user has no home.
+    """
+    chosen = os.environ.get("DEEPSEEK_OCR_CACHE")
+    if chosen is not None:
+        return Path(chosen) if chosen else None
+    caches = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(caches) if caches else Path.home() / ".cache") / "deepseek_ocr"
+    except RuntimeError:
+        return None

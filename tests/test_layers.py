@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 
 PACKAGE = "deepseek_ocr"
 SOURCE = REPOSITORY / PACKAGE
-LEAVES = {"errors", "files", "pictures", "progress", "resolution", "runlog"}
+LEAVES = {"errors", "files", "pictures", "progress", "resolution", "runlog", "views"}
 """Modules beside the folders, importable by all, and importing only each other."""
 
 ALLOWED = {  # folder -> the folders that it may import

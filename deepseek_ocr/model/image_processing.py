@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from transformers.image_processing_base import BatchFeature, ImageProcessingMixin
 
 from ..pictures import upright_rgb
-from .resolution import ViewSettings, tile_grid, view_settings
+from ..views import cut_overview, cut_tiles, cut_views
+from .resolution import ViewSettings, view_settings
+
+__all__ = ["DeepseekOcrImageProcessor", "as_rgb", "cut_tiles"]
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -106,20 +109,21 @@ class DeepseekOcrImageProcessor(ImageProcessingMixin):
         self, page: Image.Image, settings: ViewSettings
     ) -> tuple[Tensor, list[Tensor], tuple[int, int]]:
         """An upright RGB page -> overview (3, B, B), tiles (3, S, S), (columns, rows)."""
-        grid = tile_grid(*page.size, settings)
-        tiles = cut_tiles(page, grid, settings.tile_size) if grid != (1, 1) else []
-        return self.to_tensor(self.overview(page, settings)), list(map(self.to_tensor, tiles)), grid
+        overview, tiles, grid = cut_views(page, settings, self.margin)
+        return self.to_tensor(overview), list(map(self.to_tensor, tiles)), grid
+
+    @property
+    def margin(self) -> tuple[int, int, int]:
+        """The grey around a page in its overview."""
+        red, green, blue = (int(mean * 255) for mean in self.image_mean)
+        return red, green, blue
 
     def overview(self, page: Image.Image, settings: ViewSettings) -> Image.Image:
         """The whole page as a square: padded with grey, or resized out of shape where published."""
-        side = (settings.base_size, settings.base_size)
-        if settings.distort:
-            return page.resize(side, Image.Resampling.BICUBIC)
-        grey = tuple(int(mean * 255) for mean in self.image_mean)
-        return ImageOps.pad(page, side, Image.Resampling.BICUBIC, color=grey)
+        return cut_overview(page, settings, self.margin)
 
-    def to_tensor(self, picture: Image.Image) -> Tensor:
-        """RGB picture -> (3, height, width) float32, 0 ... 255 mapped to -1 ... 1."""
+    def to_tensor(self, picture: Image.Image | np.ndarray) -> Tensor:
+        """RGB picture, or (height, width, 3) array -> (3, height, width), 0 ... 255 as -1 ... 1."""
         array = np.array(picture, dtype=np.uint8)  # a copy: torch wants writable memory
         pixels = torch.from_numpy(array).permute(2, 0, 1).float() / 255
         mean = torch.tensor(self.image_mean).view(3, 1, 1)
@@ -133,15 +137,3 @@ def as_rgb(picture: Image.Image | np.ndarray) -> Image.Image:
     if not isinstance(picture, Image.Image):
         raise TypeError(f"expected a PIL image or an array, found {type(picture).__name__}")
     return upright_rgb(picture)
-
-
-def cut_tiles(page: Image.Image, grid: tuple[int, int], size: int | None) -> list[Image.Image]:
-    """The page resized to the grid (its shape is not kept, as published) and cut row by row."""
-    assert size is not None
-    columns, rows = grid
-    resized = page.resize((columns * size, rows * size), Image.Resampling.BICUBIC)
-    return [
-        resized.crop((c * size, r * size, (c + 1) * size, (r + 1) * size))
-        for r in range(rows)
-        for c in range(columns)
-    ]

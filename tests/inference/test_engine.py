@@ -1,20 +1,20 @@
-"""Answers come in order, each says how its decoding ended, and batch-mates change none."""
+"""Answers come in order, each says how its decoding ended, and batch-mates change none.
+
+Of models that have only `generate`, played by a stub, and of a real one.
+"""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from deepseek_ocr.errors import UsageError
 from deepseek_ocr.inference.engine import OcrEngine, load_engine
+from deepseek_ocr.inference.loops import LOOP_TOKENS
 from deepseek_ocr.model import DeepseekOcrProcessor
-from deepseek_ocr.model.generation import LONGEST_UNIT, LOOP_TOKENS, StopLoops, loop_unit
 from deepseek_ocr.model.presets import NANO_FOLDER, untrained
 
 torch.set_num_threads(1)  # small products; more threads only wait for each other
@@ -158,7 +158,7 @@ def test_a_row_that_fills_the_model_fails_alone(engine):
 
 def test_every_row_has_the_room_that_it_has_alone(engine, processor):
     """A long prompt beside it takes nothing from a short prompt's answer."""
-    answer = "an answer of more tokens than the long prompt leaves"
+    answer = "more than it leaves"
     rows = requests("a", "<image>" * 4 + "b")
     free = 40 - (1 + 4 * FLAT_TOKENS + len(processor.tokenize("b")))
     assert free < len(processor.tokenize(answer)) < 30
@@ -287,65 +287,3 @@ def test_an_impossible_view_is_refused_before_a_model_is_loaded(options, named):
     with pytest.raises(UsageError) as caught:
         load_engine("/no/such/folder", **options)
     assert named in str(caught.value)
-
-
-# --- loops --------------------------------------------------------------------------------------
-
-ids_lists = st.lists(st.integers(0, 1023), max_size=40)
-
-
-@settings(deadline=None)
-@given(
-    start=ids_lists,
-    unit=st.lists(st.integers(0, 9), min_size=1, max_size=LONGEST_UNIT),
-    rest=st.integers(0, LONGEST_UNIT),
-)
-def test_a_tail_that_repeats_a_unit_is_found(start, unit, rest):
-    repeats = (LOOP_TOKENS + 2 * len(unit)) // len(unit) + 1
-    tail = unit * repeats + unit[: rest % len(unit)]
-    found = loop_unit(start + tail)
-    assert found is not None
-    assert found <= len(unit)
-    ids = start + tail
-    assert ids[-LOOP_TOKENS:] == ids[-LOOP_TOKENS - found : -found]
-
-
-@settings(deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), length=st.integers(0, 1500))
-def test_random_ids_do_not_loop(seed, length):
-    assert loop_unit(np.random.default_rng(seed).integers(0, 1000, length)) is None
-
-
-@settings(deadline=None)
-@given(unit=st.integers(1, LONGEST_UNIT), change=st.integers(1, LOOP_TOKENS))
-def test_one_changed_token_within_reach_is_no_loop(unit, change):
-    ids = list(range(unit)) * ((LOOP_TOKENS + unit) // unit + 2)
-    ids[-change] = 5000
-    assert loop_unit(ids) is None
-
-
-@settings(deadline=None)
-@given(unit=st.integers(1, LONGEST_UNIT))
-def test_a_tail_one_token_too_short_is_no_loop(unit):
-    ids = (list(range(unit)) * (LOOP_TOKENS // unit + 3))[: LOOP_TOKENS + unit]
-    assert loop_unit(ids) == unit
-    assert loop_unit(ids[1:]) is None
-
-
-def test_a_unit_longer_than_the_longest_is_no_loop():
-    assert loop_unit(list(range(LONGEST_UNIT + 1)) * 8) is None
-
-
-def test_loops_are_stopped_row_by_row_after_the_prompt():
-    prompt = [7] * 300  # a prompt that repeats is nobody's fault
-    stop = StopLoops(len(prompt), every=32)
-    loop, text = [3, 4] * 200, np.random.default_rng(0).integers(0, 1000, 400).tolist()
-
-    def ended(length):
-        rows = [prompt + loop[:length], prompt + text[:length]]
-        return stop(torch.tensor(rows), None).tolist()
-
-    assert ended(0) == ended(224) == ended(256) == [False, False]
-    assert ended(288) == [True, False]
-    assert ended(289) == [False, False]  # looked at again at 320
-    assert ended(320) == [True, False]

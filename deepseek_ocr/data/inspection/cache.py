@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import PageError
+from ...files import cache_folder as cache_folder
 from ..pages.loading import reference_path
 from .one_file import FileReport, Found, Inspection, PageReport
 
@@ -39,21 +40,6 @@ CREATE TABLE IF NOT EXISTS pages (
     PRIMARY KEY (path, part)
 ) WITHOUT ROWID;
 """
-
-
-def cache_folder() -> Path | None:
-    """Where reports are kept: `$DEEPSEEK_OCR_CACHE`, else `deepseek_ocr` in the user's caches.
-
-    None, for nowhere, where that variable is empty or the user has no home.
-    """
-    chosen = os.environ.get("DEEPSEEK_OCR_CACHE")
-    if chosen is not None:
-        return Path(chosen) if chosen else None
-    caches = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(caches) if caches else Path.home() / ".cache") / "deepseek_ocr"
-    except RuntimeError:
-        return None
 
 
 class InspectionCache:
