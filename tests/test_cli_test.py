@@ -209,6 +209,8 @@ def test_flags_reach_the_engine(dataset, tmp_path, use_engine):
         (["--max_tiles", "0"], "--max_tiles must be at least 1, got 0"),
         (["--base_size", "0"], "--base_size must be at least 64, got 0"),
         (["--tile_size", "0"], "--tile_size must be at least 64, got 0"),
+        (["--tesseract_lang", ""], "--tesseract_lang must name languages"),
+        (["--tesseract_lang", "eng+"], "such as eng or deu+frk, got 'eng+'"),
         (["--seed", "4294967296"], "--seed must be at most 4294967295, got 4294967296"),
     ],
 )
@@ -348,6 +350,40 @@ def test_rows_that_nobody_answered_have_failed(dataset, tmp_path, capsys):
     assert statuses == ["failed", "ok", "failed", "failed", "failed"]
 
 
+def test_a_failure_without_a_reason_says_so(tmp_path, capsys):
+    row = {"id": "r0", "text": "x", "prediction": "", "status": "failed"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    flags = ["--data_root", tmp_path, "--output_dir", tmp_path / "out"]
+    flags += ["--from_predictions", tmp_path / "p.jsonl"]
+    assert cli.run("test", [*map(str, flags)]) == EXIT_SOME_FAILED
+    assert "failed: r0: no reason given\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_answers_as_a_json_array_are_named_as_such(tmp_path, capsys, indent):
+    rows = [{"id": "r0", "text": "x", "prediction": "x"}]
+    (tmp_path / "p.json").write_text(json.dumps(rows, indent=indent))
+    flags = ["--data_root", tmp_path, "--output_dir", tmp_path / "out"]
+    flags += ["--from_predictions", tmp_path / "p.json"]
+    assert cli.run("test", [*map(str, flags)]) == EXIT_REFUSED
+    assert "p.json:1: a JSON array; expected JSON Lines" in capsys.readouterr().err
+
+
+def test_an_odd_id_or_reason_commands_no_terminal(tmp_path, capsys):
+    row = {
+        "id": "a\x1b[2J\nb",
+        "text": "x",
+        "prediction": "",
+        "status": "failed",
+        "reason": "\x1b[0m",
+    }
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    flags = ["--data_root", tmp_path, "--output_dir", tmp_path / "out"]
+    flags += ["--from_predictions", tmp_path / "p.jsonl"]
+    assert cli.run("test", [*map(str, flags)]) == EXIT_SOME_FAILED
+    assert "failed: a\\x1b[2J\\nb: \\x1b[0m\n" in capsys.readouterr().err
+
+
 def test_two_tests_stand_side_by_side(dataset, tmp_path, use_engine, capsys):
     use_engine(StubEngine(lambda n: perfect(n)[:-2]))
     run(dataset, tmp_path / "base")
@@ -357,6 +393,16 @@ def test_two_tests_stand_side_by_side(dataset, tmp_path, use_engine, capsys):
     assert (found["num_rows"], found["only_here"], found["only_there"]) == (5, 0, 0)
     assert found["cer"]["difference"] < 0
     assert "on 5 rows" in capsys.readouterr().out
+
+
+def test_a_test_is_not_compared_with_what_it_replaces(dataset, tmp_path, use_engine, capsys):
+    use_engine(StubEngine(perfect))
+    out = tmp_path / "out"
+    run(dataset, out)
+    before = (out / "metrics.json").read_bytes()
+    assert run(dataset, out, "--compare", str(out / ".." / "out")) == EXIT_USAGE
+    assert "whose results this test replaces" in capsys.readouterr().err
+    assert (out / "metrics.json").read_bytes() == before
 
 
 def test_a_shuffled_test_file_has_the_same_scores(dataset, tmp_path, use_engine):
@@ -384,6 +430,10 @@ def test_a_shuffled_test_file_has_the_same_scores(dataset, tmp_path, use_engine)
         (
             ["--model_path", "nano", "--benchmark", "fox", "--baseline", "tesseract"],
             "--baseline tesseract is for test files",
+        ),
+        (
+            ["--model_path", "nano", "--benchmark", "fox", "--compare", "base"],
+            "--compare base is for test files",
         ),
     ],
 )
@@ -430,6 +480,42 @@ def test_a_benchmark_prints_the_published_table_with_this_run_in_it(
     values = dict(zip(found["columns"], found["values"], strict=True))
     assert (found["name"], values["F1"], values["Edit distance"]) == ("fox", 100, 0)
     assert [row["prediction"] for row in predictions_of(out)] == TEXTS[:2]
+
+
+def test_a_benchmark_has_no_scores_but_its_tables(fox, tmp_path, use_engine, capsys):
+    use_engine(StubEngine(perfect))
+    out = tmp_path / "out"
+    flags = ["--data_root", fox, "--benchmark", "fox", "--model_path", "nano", "--output_dir", out]
+    assert cli.run("test", [*map(str, flags)]) == EXIT_OK
+    printed = capsys.readouterr()
+    assert "CER" not in printed.out and "cer=" not in printed.err
+    summary = json.loads((out / "metrics.json").read_text())
+    families = ("scores", "graphemes", "words", "markdown", "fields", "grounding")
+    assert {summary[family] for family in families} == {None}
+    assert (summary["num_empty_truths"], summary["breakdowns"]) == (None, {})
+    assert summary["statuses"]["ok"]["count"] == 2
+    for row in predictions_of(out):
+        assert not {"cer", "wer", "char_errors", "similarity", "fox_f1"} & row.keys()
+    events = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["batch", "end"]
+    assert not any("cer" in key for event in events for key in event)
+    assert events[-1]["columns"]["F1"] == 100
+    assert "cer" not in (out / "experiment_logs.txt").read_text()
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "<section id=benchmark>" in report
+    for part in ("rates", "distribution", "breakdowns", "differences", "confusions", "more"):
+        assert f"<section id={part}>" not in report
+    assert "aria-label=truth" not in report.replace('"', "") and "<ins>a cat" not in report
+    assert "Character error rate" not in report and "empty truth" not in report
+
+
+def test_a_test_is_not_compared_with_a_benchmark(fox, dataset, tmp_path, use_engine, capsys):
+    use_engine(StubEngine(perfect))
+    out = tmp_path / "out"
+    flags = ["--data_root", fox, "--benchmark", "fox", "--model_path", "nano", "--output_dir", out]
+    assert cli.run("test", [*map(str, flags)]) == EXIT_OK
+    assert run(dataset, tmp_path / "other", "--compare", str(out)) == EXIT_REFUSED
+    assert "is of a benchmark" in capsys.readouterr().err
 
 
 def test_a_benchmark_scores_a_folder_of_answers(fox, tmp_path, capsys):

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 Summary = Mapping[str, Any]
 
-LABEL, CELL = 24, 10
-"""Columns of the first cell of a line, and of each other."""
+LABEL, CELL, INTERVAL = 24, 10, 18
+"""Columns of the first cell of a line, of each other, and of an interval."""
 
 
 def print_tables(summary: Summary, table: BenchmarkTable | None = None) -> None:
@@ -82,14 +82,16 @@ def beside(summary: Summary) -> str:
 def _against(name: str, differences: Summary, num_rows: int) -> str:
     wide = max(len(name) + 2, CELL)
     rows = "on " + _rows({"num_rows": num_rows})
-    lines = [f"{rows:12}{'this test':>11}{name:>{wide}}{'difference':>12}  95 % interval, p"]
+    first = max(len(rows), 12)
+    heads = f"{rows:{first}}{'this test':>11}{name:>{wide}}{'difference':>12}"
+    lines = [f"{heads}  {'95 % interval':{INTERVAL}}      p"]
     for key, label in (("cer", "CER"), ("wer", "WER"), ("similarity", "similarity")):
         one = differences[key]
         change = "-" if one["difference"] is None else f"{one['difference']:+.4f}"
-        p_value = "" if one["p_value"] is None else f", p = {one['p_value']:.3f}"
+        p_value = "-" if one["p_value"] is None else f"{one['p_value']:.3f}"
         lines.append(
-            f"{label:12}{number(one['this']):>11}{number(one['other']):>{wide}}{change:>12}"
-            f"  {interval(one['interval'])}{p_value}"
+            f"{label:{first}}{number(one['this']):>11}{number(one['other']):>{wide}}{change:>12}"
+            f"  {interval(one['interval']):{INTERVAL}}  {p_value:>5}"
         )
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from ..data.annotations import Annotation
 from ..data.pages.loading import load_page
@@ -31,8 +32,9 @@ def answer(
         say(f"resume: {len(kept)} of {len(annotations)} rows were answered before", quiet=quiet)
     else:  # what begins anew must not be taken for the rest of another
         mark_finished(config.output_dir)
-    file = PredictionFile(config.output_dir, kept)
-    mark_unfinished(config, annotations)
+    has_truths = config.benchmark is None
+    file = PredictionFile(config.output_dir, kept, has_truths=has_truths)
+    mark_unfinished(config, annotations, engine)
     rows = list(kept)
     errors = sum(row.score.char_errors for row in rows)
     chars = sum(row.score.num_chars for row in rows)
@@ -53,7 +55,10 @@ def answer(
                 if row.result.status == "failed":
                     log.event("failed", row=row.annotation.id, reason=row.result.reason)
             rows += batch
-            so_far = error_rate(errors, chars)
-            log.metrics("batch", rows=len(rows), of=len(annotations), cer=so_far)
-            progress.advance(len(batch), cer="-" if so_far is None else f"{so_far:.3f}")
+            so_far = {"cer": error_rate(errors, chars)} if has_truths else {}
+            log.metrics("batch", rows=len(rows), of=len(annotations), **so_far)
+            shown: dict[str, Any] = {
+                name: "-" if rate is None else f"{rate:.3f}" for name, rate in so_far.items()
+            }
+            progress.advance(len(batch), **shown)
     return rows

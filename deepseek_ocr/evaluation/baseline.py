@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from ..progress import Progress
 from .evaluate import ScoredRow, failed, score_row
 from .file_states import digest, file_state
 from .loading import new_pool, reason_of
-from .predictions import json_line, read_predictions, scored_row
+from .predictions import ReadRow, json_line, read_predictions, scored_row
 from .scoring import num_cores
 
 BASELINE_NAME = "baseline.jsonl"
@@ -116,11 +116,15 @@ def baseline_rows(
 ) -> list[ScoredRow]:
     """Tesseract's row for each annotation, each on disk as soon as it is read.
 
-    `reuse` takes what the same program has read of the same pictures in this folder before.
+    `reuse` takes what the same program has read of the same pictures in this folder before; what it
+    read of rows that are not asked for now (`--limit`) stays in the file, too.
     """
     file = _BaselineFile(output_dir / BASELINE_NAME, tesseract, data_root)
-    known = file.read(annotations) if reuse else {}
-    file.write(known.values())
+    before = file.read() if reuse else {}
+    known = file.usable(before, annotations)
+    asked = {annotation.id for annotation in annotations}
+    others = [row for row in before.values() if row.id not in asked and file.wrote(row)]
+    file.write(known.values(), others)
     left = [annotation for annotation in annotations if annotation.id not in known]
     with Progress(len(annotations), "rows", "tesseract", start=len(known), quiet=quiet) as progress:
         for row in _read_rows(tesseract, left, data_root):
@@ -128,7 +132,7 @@ def baseline_rows(
             known[row.annotation.id] = row
             progress.advance()
     rows = [known[annotation.id] for annotation in annotations]
-    file.write(rows)
+    file.write(rows, others)
     return rows
 
 
@@ -140,26 +144,40 @@ class _BaselineFile:
     tesseract: Tesseract
     data_root: Path
 
-    def read(self, annotations: Sequence[Annotation]) -> dict[str, ScoredRow]:
-        """By id the rows that would be read the same again."""
+    def read(self) -> dict[str, ReadRow]:
+        """By id all rows that are there; none of a file that cannot be read."""
         if not self.path.exists():
             return {}
         try:
-            rows = {row.id: row for row in read_predictions(self.path, may_be_torn=True)}
-            return {
-                annotation.id: scored_row(row, annotation)
-                for annotation in annotations
-                if (row := rows.get(annotation.id)) is not None
-                and self._deciding(annotation).items() <= row.values.items()
-            }
-        except UserError:  # a cache that cannot be read is read again
+            return {row.id: row for row in read_predictions(self.path, may_be_torn=True)}
+        except UserError:
             return {}
+
+    def wrote(self, row: ReadRow) -> bool:
+        """Whether it is one of this file's rows, and not somebody else's."""
+        return isinstance(row.values.get("reader"), str) and "pictures" in row.values
+
+    def usable(
+        self, rows: Mapping[str, ReadRow], annotations: Sequence[Annotation]
+    ) -> dict[str, ScoredRow]:
+        """By id those of the rows that would be read the same again."""
+        found = {}
+        for annotation in annotations:
+            row = rows.get(annotation.id)
+            if (
+                row is not None
+                and row.values.get("status") in ("ok", "empty")  # a failure may be the machine's
+                and self._deciding(annotation).items() <= row.values.items()
+            ):
+                found[annotation.id] = scored_row(row, annotation)
+        return found
 
     def append(self, row: ScoredRow) -> None:
         append_line(self.path, self._line(row))
 
-    def write(self, rows: Iterable[ScoredRow]) -> None:
-        write_atomic(self.path, "".join(self._line(row) + "\n" for row in rows))
+    def write(self, rows: Iterable[ScoredRow], others: Sequence[ReadRow]) -> None:
+        lines = [*map(self._line, rows), *(json_line(row.values) for row in others)]
+        write_atomic(self.path, "".join(line + "\n" for line in lines))
 
     def _line(self, row: ScoredRow) -> str:
         values = {
@@ -174,15 +192,18 @@ class _BaselineFile:
         return json_line(values | self._deciding(row.annotation))
 
     def _deciding(self, annotation: Annotation) -> dict[str, str]:
-        states = [
-            [image, *file_state(self.data_root / split_reference(image)[0])]
-            for image in annotation.images
-        ]
+        states = [[image, *self._state(image)] for image in annotation.images]
         return {
             "reader": self.tesseract.name,
             "lang": self.tesseract.lang,
             "pictures": digest(states)[:16],
         }
+
+    def _state(self, reference: str) -> list[int]:
+        try:
+            return file_state(self.data_root / split_reference(reference)[0])
+        except UserError:  # given answers may name what is no page
+            return []
 
 
 def _read_rows(

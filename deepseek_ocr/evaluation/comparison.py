@@ -16,10 +16,10 @@ from typing import Any
 from ..data.annotations import Annotation
 from ..errors import UserError
 from ..metrics.intervals import DocumentBootstrap
+from ..progress import say
 from .evaluate import ScoredRow
 from .predictions import PREDICTIONS_NAME, ReadRow, read_predictions, scored_row
-
-METRICS_JSON_NAME = "metrics.json"
+from .summary import METRICS_JSON_NAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,11 @@ def read_other(path: Path) -> OtherTest:
         ) from None
     except ValueError:
         summary = None
+    if isinstance(summary, dict) and summary.get("benchmark"):
+        raise UserError(
+            f"--compare: {file}: is of a benchmark, whose rows have no truths to compare by; "
+            "its table has the published rows beside"
+        )
     if not _is_summary(summary):
         raise UserError(f"--compare: {file}: not the metrics.json of a test; run that test again")
     return OtherTest(path=path, rows=read_predictions(path / PREDICTIONS_NAME), summary=summary)
@@ -70,16 +75,29 @@ def _is_summary(content: Any) -> bool:
 
 
 def check_shares_rows(annotations: Sequence[Annotation], other: OtherTest) -> None:
-    """Refuse, before work starts, a test of other rows.
+    """Refuse, before work starts, a test of other rows, and say where its truths are others.
 
     Raises:
-        UserError: it has none of these rows.
+        UserError: it has none of these rows: none by id, or those are of other pictures and texts.
     """
-    ids = {row.id for row in other.rows}
-    if not any(annotation.id in ids for annotation in annotations):
+    answers = {row.id: row.values for row in other.rows}
+    shared = [annotation for annotation in annotations if annotation.id in answers]
+    if not shared:
         raise UserError(
             f"--compare: {other.path}: none of its {len(other.rows)} rows has an id of this test's "
             f"(such as {annotations[0].id!r}); expected a test of the same file"
+        )
+    retold = [one for one in shared if answers[one.id].get("text") != one.text]
+    strangers = [one for one in retold if answers[one.id].get("images") != list(one.images)]
+    if strangers == shared:
+        raise UserError(
+            f"--compare: {other.path}: its rows have the ids of this test's, but other pictures "
+            f"and other truths (such as {shared[0].id!r}); expected a test of the same file"
+        )
+    if retold:
+        say(
+            f"note: --compare: {len(retold)} of {len(shared)} rows had another truth in "
+            f"{other.path}; both tests are judged by this one's"
         )
 
 

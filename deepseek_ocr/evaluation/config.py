@@ -86,6 +86,11 @@ class TestConfig:
                 raise UsageError(f"--{name} must be at least {least}, got {value}")
         if self.seed > MAX_SEED:
             raise UsageError(f"--seed must be at most {MAX_SEED}, got {self.seed}")
+        if not all(self.tesseract_lang.split("+")):
+            raise UsageError(
+                f"--tesseract_lang must name languages, such as eng or deu+frk, "
+                f"got {self.tesseract_lang!r}"
+            )
         self._check_what_is_tested()
 
     def _check_what_is_tested(self) -> None:
@@ -104,11 +109,12 @@ class TestConfig:
             raise UsageError(
                 "missing: --test_file, what it is tested on (or --benchmark); see test.py --help"
             )
-        if self.baseline is not None and self.benchmark is not None:
-            raise UsageError(
-                f"--baseline {self.baseline} is for test files; benchmarks have their published "
-                "rows beside"
-            )
+        for flag in ("baseline", "compare"):
+            if self.benchmark is not None and getattr(self, flag) is not None:
+                raise UsageError(
+                    f"--{flag} {getattr(self, flag)} is for test files; benchmarks have their "
+                    "published rows beside"
+                )
 
     @property
     def name(self) -> str:

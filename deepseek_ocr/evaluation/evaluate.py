@@ -31,7 +31,8 @@ class Engine(Protocol):
         """One result for each row, in order."""
 
 
-_SYNTHETIC = re.compile(r"\d{5,}-([a-z]+)(?:_p\d+)?\.")
+# As `deepseek-ocr synth` names its files, and more digits than any drawn dataset needs are a date.
+_DRAWN = re.compile(r"\d{5,7}-(\w+?)(?:_p\d+)?\.(?:png|jpg|json)(?::.*)?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,15 +67,18 @@ class ScoredRow:
     @property
     def kind(self) -> str | None:
         """The kind of a drawn sample document, as its file's name has it; else None."""
+        from ..data.synthetic.kinds import KINDS  # here: what draws them is slow to import
+
         annotation = self.annotation
         for name in (annotation.source, *annotation.images[:1]):
-            if name is not None and (found := _SYNTHETIC.match(name.rpartition("/")[2])):
+            found = _DRAWN.fullmatch(name.rpartition("/")[2]) if name is not None else None
+            if found is not None and found[1] in KINDS:
                 return found[1]
         return None
 
-    def to_json(self) -> dict[str, Any]:
-        """The object written to `predictions.jsonl`."""
-        annotation, result, score, facts = self.annotation, self.result, self.score, self.facts
+    def to_json(self, *, has_truth: bool = True) -> dict[str, Any]:
+        """The object written to `predictions.jsonl`; a benchmark's has no truth and no scores."""
+        annotation, result, facts = self.annotation, self.result, self.facts
         row: dict[str, Any] = {
             "id": annotation.id,
             "images": list(annotation.images),
@@ -88,7 +92,7 @@ class ScoredRow:
         }
         if annotation.regions:
             row["regions"] = annotation.to_json()["regions"]
-        return row | {
+        row |= {
             "status": result.status,
             "reason": result.reason,
             "num_tokens": result.num_tokens,
@@ -98,9 +102,14 @@ class ScoredRow:
             "num_tiles": facts.num_tiles,
             "page_sizes": None if facts.page_sizes is None else [*map(list, facts.page_sizes)],
             "seconds": round(result.seconds, 4),
-            "cer": score.cer,
-            "wer": score.wer,
-            **dataclasses.asdict(score),
+        }
+        return row | self._scores() if has_truth else row
+
+    def _scores(self) -> dict[str, Any]:
+        return {
+            "cer": self.score.cer,
+            "wer": self.score.wer,
+            **dataclasses.asdict(self.score),
             **({} if self.scores is None else self.scores.to_json()),
         }
 

@@ -12,7 +12,7 @@ def file_state(path: Path) -> list[int]:
     """Size and time of the last change; empty for what is not there."""
     try:
         state = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have is a ValueError
         return []
     return [state.st_size, state.st_mtime_ns]
 

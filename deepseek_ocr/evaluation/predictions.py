@@ -5,10 +5,11 @@ What is read may come from anywhere: only `id` and `prediction` must be there.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
-import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -37,23 +38,27 @@ def json_line(row: Any) -> str:
 class PredictionFile:
     """The rows of one test, on disk as soon as they are added."""
 
-    def __init__(self, output_dir: Path, kept: Sequence[ScoredRow] = ()):
+    def __init__(
+        self, output_dir: Path, kept: Sequence[ScoredRow] = (), *, has_truths: bool = True
+    ):
         """Begins a file of the rows that an interrupted test left; any others are replaced."""
         self.path = Path(output_dir) / PREDICTIONS_NAME
+        self.has_truths = has_truths
         self.finish(kept)
 
     def append(self, row: ScoredRow) -> None:
         """Add one row; it survives a crash once this returns."""
-        append_line(self.path, json_line(row.to_json()))
+        append_line(self.path, json_line(row.to_json(has_truth=self.has_truths)))
 
     def finish(self, rows: Sequence[ScoredRow]) -> None:
         """Write all rows again in the order of the test file, whole or not at all."""
-        write_predictions(self.path, rows)
+        write_predictions(self.path, rows, has_truths=self.has_truths)
 
 
-def write_predictions(path: Path, rows: Sequence[ScoredRow]) -> None:
-    """Write all rows, whole or not at all."""
-    write_atomic(path, "".join(json_line(row.to_json()) + "\n" for row in rows))
+def write_predictions(path: Path, rows: Sequence[ScoredRow], *, has_truths: bool = True) -> None:
+    """Write all rows, whole or not at all; without truths they have no scores."""
+    lines = (json_line(row.to_json(has_truth=has_truths)) + "\n" for row in rows)
+    write_atomic(path, "".join(lines))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,7 +100,7 @@ def _lines(path: Path, may_be_torn: bool) -> Iterator[tuple[str, str]]:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); expected the predictions.jsonl of a test"
         ) from None
-    lines = content.split(b"\n")
+    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")  # as some editors begin a file
     last = lines.pop()
     if last and not may_be_torn:
         lines.append(last)
@@ -110,6 +115,11 @@ def _lines(path: Path, may_be_torn: bool) -> Iterator[tuple[str, str]]:
 
 
 def _object(place: str, line: str) -> dict[str, Any]:
+    if line.lstrip().startswith("["):
+        raise UserError(
+            f"{place}: a JSON array; expected JSON Lines: one object a line, without brackets and "
+            "commas around them"
+        )
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -200,7 +210,7 @@ def _seconds(values: Mapping[str, Any]) -> float:
     value = values.get("seconds")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
-    return float(value) if 0 <= value < math.inf else 0.0  # false for NaN
+    return float(value) if 0 <= value <= sys.float_info.max else 0.0  # false for NaN
 
 
 def _sizes(value: Any) -> tuple[tuple[int, int], ...] | None:

@@ -6,6 +6,7 @@ without, the answers' own truths count.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,8 +63,12 @@ def _matched(
 
 
 def _from_folder(folder: Path, annotations: Sequence[Annotation]) -> list[ScoredRow]:
-    """Answers from files named by the rows' ids, `ID.md`, with the ids' suffix or without."""
-    rows = [_from_file(folder, annotation) for annotation in annotations]
+    """Answers from files named by the rows' ids, `ID.md`, with the ids' suffix or without.
+
+    Without it only where one row alone is meant: `a.md` answers neither `a.1` nor `a.2`.
+    """
+    meant = Counter(name for annotation in annotations for name in _file_names(annotation.id))
+    rows = [_from_file(folder, annotation, meant) for annotation in annotations]
     if all(row.result.status == "failed" for row in rows):
         raise UserError(
             f"{folder}: holds no answer; expected predictions.jsonl or files named by the rows' "
@@ -72,14 +77,21 @@ def _from_folder(folder: Path, annotations: Sequence[Annotation]) -> list[Scored
     return rows
 
 
-def _from_file(folder: Path, annotation: Annotation) -> ScoredRow:
-    for name in (f"{annotation.id}.md", f"{Path(annotation.id).with_suffix('')}.md"):
+def _file_names(row_id: str) -> list[str]:
+    """The names that a row's file may have, the first one for sure its own."""
+    bare = row_id.removesuffix(Path(row_id).suffix)
+    return [f"{row_id}.md"] if bare == row_id else [f"{row_id}.md", f"{bare}.md"]
+
+
+def _from_file(folder: Path, annotation: Annotation, meant: Counter[str]) -> ScoredRow:
+    own, *others = _file_names(annotation.id)
+    for name in (own, *(other for other in others if meant[other] == 1)):
         path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-            continue
         try:
-            text = path.read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+                continue
+            text = path.read_bytes().decode("utf-8-sig")
+        except (OSError, ValueError) as error:  # an id may be no name that a file can have
             return _missing(annotation, f"{path}: cannot be read as UTF-8 ({error})")
         status = "ok" if text.strip() else "empty"
         answer = PageResult(text=text, status=status, prompt=annotation.prompt)  # type: ignore[arg-type]

@@ -7,11 +7,8 @@ model computes, so the batch that was cut is read again.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,9 @@ from ..data.annotations import Annotation
 from ..data.pages.references import split_reference
 from ..errors import UserError
 from ..files import sha256_of, write_atomic
+from ..runlog import versions
 from .config import TestConfig
-from .evaluate import ScoredRow
+from .evaluate import Engine, ScoredRow
 from .file_states import digest, file_state
 from .predictions import PREDICTIONS_NAME, read_predictions, scored_row
 
@@ -37,20 +35,39 @@ _DECIDES = (
     "tile_size",
     "base_size",
     "max_tiles",
-    "device",
     "dtype",
     "seed",
 )
 """The arguments that decide an answer; what is computed from answers may change on the way."""
 
-_WEIGHTS = ("*.safetensors", "config.json", "adapter_config.json", "processor_config.json")
+_MODEL_FILES = (
+    "*.safetensors",
+    "config.json",
+    "adapter_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+)
+
+
+_PACKAGES = ("deepseek-ocr", "torch", "transformers", "tokenizers", "peft", "pillow")
+"""What computes an answer; another version may compute another."""
+
+_DIGESTS = ("rows", "pictures", "model files", "test file")
+"""Parts of the identity that say nothing to a reader."""
 
 
 def identity_of(config: TestConfig, annotations: Sequence[Annotation]) -> dict[str, Any]:
-    """What decides a test's answers: arguments, and the state of the files that they name."""
+    """What decides a test's answers: arguments, the files that they name, what computes.
+
+    `device`, its type, is there where it is known before a model is loaded.
+    """
     arguments = config.to_json()
+    installed = versions()
+    device = {} if config.device == "auto" else {"device": _type_of(config.device)}
     return {
         **{f"--{name}": arguments[name] for name in _DECIDES},
+        **device,
+        **{f"{name}'s version": installed.get(name) for name in _PACKAGES},
         "rows": digest([annotation.to_json() for annotation in annotations]),
         "pictures": digest(_picture_states(config.data_root, annotations)),
         "model files": digest([_folder_state(config.model_path), _folder_state(config.adapter)]),
@@ -98,31 +115,20 @@ def check_nothing_unfinished(output_dir: Path) -> None:
         )
 
 
-@contextlib.contextmanager
-def alone_in(output_dir: Path) -> Iterator[None]:
-    """Hold a lock on the output folder, which ends with the process.
+def check_same_device(config: TestConfig, engine: Engine) -> None:
+    """Refuse to go on with rows that another type of device answered.
 
     Raises:
-        UserError: another test is writing there.
+        UserError: the folder's unfinished test ran on another.
     """
-    descriptor = os.open(output_dir, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{output_dir}: another test.py is writing there; wait for it, or name another "
-                "--output_dir"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def mark_unfinished(config: TestConfig, annotations: Sequence[Annotation]) -> None:
-    """From now on, until `mark_finished`, the test in this folder can be resumed."""
     path = config.output_dir / UNFINISHED_NAME
-    write_atomic(path, json.dumps(identity_of(config, annotations), indent=2) + "\n")
+    _check_same(config.output_dir, _read(path), {"device": _device_of(engine)})
+
+
+def mark_unfinished(config: TestConfig, annotations: Sequence[Annotation], engine: Engine) -> None:
+    """From now on, until `mark_finished`, the test in this folder can be resumed."""
+    identity = identity_of(config, annotations) | {"device": _device_of(engine)}
+    write_atomic(config.output_dir / UNFINISHED_NAME, json.dumps(identity, indent=2) + "\n")
 
 
 def mark_finished(output_dir: Path) -> None:
@@ -134,7 +140,7 @@ def _check_same(output_dir: Path, before: dict[str, Any], now: dict[str, Any]) -
     differing = [name for name in now if before.get(name) != now[name]]
     if not differing:
         return
-    named = [name for name in differing if name.startswith("--")]
+    named = [name for name in differing if name not in _DIGESTS]
     if named:
         what = ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in named)
     else:
@@ -155,6 +161,15 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+def _device_of(engine: Engine) -> str:
+    return _type_of(str(getattr(engine, "device", "unknown")))
+
+
+def _type_of(device: str) -> str:
+    """`cuda:1` -> `cuda`."""
+    return device.partition(":")[0]
+
+
 def _picture_states(data_root: Path, annotations: Sequence[Annotation]) -> list[Any]:
     files = {split_reference(image)[0] for annotation in annotations for image in annotation.images}
     return [[name, *file_state(data_root / name)] for name in sorted(files)]
@@ -164,5 +179,5 @@ def _folder_state(name: str | Path | None) -> Any:
     """Sizes and times of a model's files; None for a preset or a Hub id, whose name says all."""
     if name is None or not Path(name).is_dir():
         return None
-    files = [path for pattern in _WEIGHTS for path in sorted(Path(name).glob(pattern))]
+    files = [path for pattern in _MODEL_FILES for path in sorted(Path(name).glob(pattern))]
     return [[path.name, *file_state(path)] for path in files]

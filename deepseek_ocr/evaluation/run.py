@@ -14,7 +14,7 @@ from ..files import sha256_of
 from ..runlog import RunLog, versions
 from .answering import answer
 from .baseline import Tesseract, baseline_rows
-from .comparison import METRICS_JSON_NAME, OtherTest, compare, differences, pair
+from .comparison import OtherTest, compare, differences, pair
 from .config import TestConfig
 from .evaluate import Engine, ScoredRow
 from .predictions import PREDICTIONS_NAME, write_predictions
@@ -22,7 +22,14 @@ from .report import REPORT_NAME, OtherRun, write_report
 from .resuming import mark_finished
 from .scores import score_texts
 from .scoring import in_processes, score_all
-from .summary import headline, summarize, text_scores, write_summary
+from .summary import (
+    METRICS_JSON_NAME,
+    headline,
+    summarize,
+    summarize_without_truths,
+    text_scores,
+    write_summary,
+)
 
 if TYPE_CHECKING:
     from .benchmarks.protocol import BenchmarkTable
@@ -91,7 +98,11 @@ def run_test(config: TestConfig, plan: TestPlan, *, quiet: bool = False) -> Test
         log.event("error", type=type(error).__name__, reason=str(error))
         raise
     log.event("saved", report=outcome.report)
-    log.metrics("end", **headline(outcome.summary), seconds=outcome.summary["seconds"])
+    figures: dict[str, Any] = headline(outcome.summary)
+    if (table := outcome.table) is not None:
+        columns = dict(zip(table.columns, table.values, strict=True))
+        figures = {"benchmark": config.benchmark, "columns": columns, **figures}
+    log.metrics("end", **figures, seconds=outcome.summary["seconds"])
     return outcome
 
 
@@ -115,12 +126,14 @@ def _test(
             reuse=config.resume == "auto",
             quiet=quiet,
         )
-    rows = score_all(rows, quiet=quiet)
-    write_predictions(config.output_dir / PREDICTIONS_NAME, rows)
+    has_truths = config.benchmark is None
+    if has_truths:
+        rows = score_all(rows, quiet=quiet)
+    write_predictions(config.output_dir / PREDICTIONS_NAME, rows, has_truths=has_truths)
     table = _benchmark_table(config, rows)
     summary = {
         "run": source,
-        **summarize(rows, seed=config.seed),
+        **(summarize(rows, seed=config.seed) if has_truths else summarize_without_truths(rows)),
         "baseline": _baseline(plan.baseline, rows, beside, config.seed),
         "comparison": None if plan.other is None else compare(rows, plan.other, seed=config.seed),
         "benchmark": None if table is None else {"name": config.benchmark, **table.to_json()},
@@ -177,7 +190,7 @@ def _write_results(
     report = config.output_dir / REPORT_NAME
     write_report(
         report,
-        _report_rows(rows, beside),
+        _report_rows(rows, beside, has_truths=config.benchmark is None),
         summary,
         open_page=partial(load_page, config.data_root),
         other=None if plan.other is None else _other_run(rows, plan.other),
@@ -186,10 +199,10 @@ def _write_results(
 
 
 def _report_rows(
-    rows: Sequence[ScoredRow], beside: Sequence[ScoredRow] | None
+    rows: Sequence[ScoredRow], beside: Sequence[ScoredRow] | None, *, has_truths: bool
 ) -> list[dict[str, Any]]:
     """The rows of `predictions.jsonl`, with the baseline's answers and without times."""
-    written = [row.to_json() | {"seconds": 0.0} for row in rows]
+    written = [row.to_json(has_truth=has_truths) | {"seconds": 0.0} for row in rows]
     for row, other in zip(written, beside or (), strict=False):
         row |= {"baseline_prediction": other.prediction, "baseline_cer": other.score.cer}
     return written

@@ -7,10 +7,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ..files import write_atomic
-from ..inference.results import Status
 from ..metrics.fields import summarize_fields
 from ..metrics.fox import summarize_fox
 from ..metrics.grounding import summarize_grounding
@@ -20,14 +19,12 @@ from ..metrics.text import TextScore, mean, quantile, summarize_rates
 from ..metrics.tokens import summarize_compression
 from ..metrics.words import corpus_bleu, summarize_bags
 from .breakdown import breakdowns
-from .comparison import METRICS_JSON_NAME
 from .evaluate import ScoredRow
+from .predictions import STATUSES
 from .scores import RowScores
 from .scoring import score_all
 
-__all__ = ["METRICS_JSON_NAME", "headline", "summarize", "text_scores", "write_summary"]
-
-STATUSES: tuple[str, ...] = get_args(Status)
+METRICS_JSON_NAME = "metrics.json"
 
 
 def summarize(rows: Sequence[ScoredRow], *, seed: int) -> dict[str, Any]:
@@ -45,7 +42,7 @@ def summarize(rows: Sequence[ScoredRow], *, seed: int) -> dict[str, Any]:
         "num_documents": bootstrap.num_documents,
         "num_empty_truths": sum(not row.truth for row in rows),
         "statuses": count_statuses(rows),
-        "scores": _text_scores(scores, bootstrap),
+        "scores": _text_scores([s.texts for s in scores], bootstrap),
         "graphemes": {"cer": _grapheme_rates(scores, bootstrap)},
         "words": _words(scores),
         "markdown": _markdown(scores),
@@ -53,6 +50,21 @@ def summarize(rows: Sequence[ScoredRow], *, seed: int) -> dict[str, Any]:
         "grounding": _of_those([s.grounding for s in scores], summarize_grounding),
         "tokens": _tokens(rows),
         "breakdowns": breakdowns(rows, seed=seed),
+        "seconds": round(sum(row.result.seconds for row in rows), 3),
+    }
+
+
+def summarize_without_truths(rows: Sequence[ScoredRow]) -> dict[str, Any]:
+    """What `summarize` gives, of a benchmark's rows: its own table scores them, so None here."""
+    families = ("scores", "graphemes", "words", "markdown", "fields", "grounding")
+    return {
+        "num_rows": len(rows),
+        "num_documents": len({row.document for row in rows}),
+        "num_empty_truths": None,
+        "statuses": count_statuses(rows),
+        **dict.fromkeys(families),
+        "tokens": _tokens(rows),
+        "breakdowns": {},
         "seconds": round(sum(row.result.seconds for row in rows), 3),
     }
 
@@ -66,12 +78,13 @@ def text_scores(
     scores: Sequence[dict[str, TextScore]], documents: Sequence[str], *, seed: int
 ) -> dict[str, Any]:
     """What `metrics.json` holds under `scores`, of rows with these documents."""
-    bootstrap = DocumentBootstrap(documents, seed=seed)
+    return _text_scores(scores, DocumentBootstrap(documents, seed=seed))
+
+
+def _text_scores(
+    scores: Sequence[dict[str, TextScore]], bootstrap: DocumentBootstrap
+) -> dict[str, Any]:
     return {name: _scores([texts[name] for texts in scores], bootstrap) for name in REPORTED}
-
-
-def _text_scores(scores: Sequence[RowScores], bootstrap: DocumentBootstrap) -> dict[str, Any]:
-    return {name: _scores([s.texts[name] for s in scores], bootstrap) for name in REPORTED}
 
 
 def _grapheme_rates(scores: Sequence[RowScores], bootstrap: DocumentBootstrap) -> dict[str, Any]:
@@ -178,14 +191,16 @@ def _tokens(rows: Sequence[ScoredRow]) -> dict[str, Any]:
 
 
 def headline(summary: dict[str, Any]) -> dict[str, float | None]:
-    """The few raw scores that are printed and logged at the end of a test."""
+    """The few raw scores, if any, and the counts that are logged at the end of a test."""
+    counts = {f"num_{status}": entry["count"] for status, entry in summary["statuses"].items()}
+    if summary["scores"] is None:
+        return counts
     raw = summary["scores"]["raw"]
     rates = {
         f"{rate}_{kind}": raw[rate][kind]
         for rate in ("cer", "wer")
         for kind in ("micro", "macro", "median", "p90")
     }
-    counts = {f"num_{status}": entry["count"] for status, entry in summary["statuses"].items()}
     similarity = raw["similarity"]["mean"]
     return {**rates, "exact": raw["exact"]["rate"], "similarity": similarity, **counts}
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..data.annotations import Annotation, read_annotations
 from ..errors import UsageError
-from ..files import check_output_dir, make_output_dir, sha256_of
+from ..files import alone_in, check_output_dir, make_output_dir, sha256_of
 from ..model.presets import PRESETS
 from ..model.processing import DeepseekOcrProcessor
 from ..model.recomputation import recompute
@@ -40,7 +40,6 @@ from .checkpoints.checkpoint import (
     remove_left_overs,
 )
 from .checkpoints.disk import check_disk
-from .checkpoints.folder_lock import alone_in
 from .checkpoints.identity import (
     check_same_everywhere,
     describe_run,

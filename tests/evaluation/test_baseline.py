@@ -93,6 +93,27 @@ def test_what_was_read_before_is_not_read_again(fake, tmp_path):
     assert len(path.read_text().splitlines()) == 3
 
 
+def test_what_was_read_of_rows_that_are_not_asked_for_stays(fake, tmp_path):
+    draw_pages(tmp_path / "pages", 3)
+    read(fake, tmp_path, annotations(TRUTHS))
+    path = tmp_path / "out" / BASELINE_NAME
+    before = path.read_text()
+    rows = read(fake, tmp_path, annotations(TRUTHS)[:1], reuse=True)  # as with --limit 1
+    assert len(rows) == 1
+    assert path.read_text() == before
+    read(fake, tmp_path, annotations(TRUTHS), reuse=True)
+    assert num_calls(fake) == 3
+
+
+def test_a_file_that_somebody_spoiled_is_read_again(fake, tmp_path):
+    draw_pages(tmp_path / "pages", 1)
+    read(fake, tmp_path, annotations(TRUTHS[:1]))
+    path = tmp_path / "out" / BASELINE_NAME
+    path.write_text('{"id": "other", "prediction": "", "seconds": NaN}\n' + path.read_text())
+    read(fake, tmp_path, annotations(TRUTHS[:1]), reuse=True)
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["row-0"]
+
+
 def test_another_language_begins_anew(fake, tmp_path):
     draw_pages(tmp_path / "pages", 1)
     read(fake, tmp_path, annotations(TRUTHS[:1]))
@@ -117,6 +138,25 @@ def test_a_page_that_cannot_be_read_fails_its_row_alone(fake, tmp_path):
     rows = read(fake, tmp_path, annotations(TRUTHS))
     assert rows[0].result.reason == "tesseract ended with 1: Error opening data file"
     assert [row.prediction for row in rows] == [""] * 3
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "a\0.png", "", "\ud800.png", "x" * 400])
+def test_what_is_no_page_fails_its_row_alone(fake, tmp_path, name):
+    draw_pages(tmp_path / "pages", 1)
+    rows = annotations(TRUTHS[:2])
+    object.__setattr__(rows[1], "images", (name,))
+    for reuse in (False, True):
+        found = read(fake, tmp_path, rows, reuse=reuse)
+        assert [row.result.status for row in found] == ["ok", "failed"]
+
+
+def test_a_page_that_could_not_be_read_is_tried_again(fake, tmp_path):
+    draw_pages(tmp_path / "pages", 1)
+    (fake / "fails").touch()
+    read(fake, tmp_path, annotations(TRUTHS[:1]))
+    (fake / "fails").unlink()
+    (row,) = read(fake, tmp_path, annotations(TRUTHS[:1]), reuse=True)
+    assert row.prediction == "a cat"
 
 
 def test_a_row_without_pictures_has_nothing_to_read(fake, tmp_path):

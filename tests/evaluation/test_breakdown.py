@@ -54,6 +54,14 @@ def test_what_tells_no_rows_apart_is_left_out():
     assert breakdowns(alone, seed=0) == {}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["20240101-invoice.pdf", "20240101-receipts.png", "00001-invoice.png", "00001-lines.pdf"],
+)
+def test_a_name_that_is_only_like_a_drawn_documents_tells_no_kind(name):
+    assert row("a", "a", 1, images=(name,)).kind is None
+
+
 def test_the_kind_of_drawn_documents_is_in_their_name():
     rows = [
         row("a", "a", 0, source="drawn/00001-letters.json:1"),

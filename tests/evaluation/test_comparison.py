@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -80,3 +81,22 @@ def test_a_test_of_other_rows_is_refused(tmp_path):
     other = read_other(write_test(tmp_path / "other", rows_with(1)[10:]))
     with pytest.raises(UserError, match="none of its 10 rows has an id of this test's"):
         check_shares_rows(annotations(TRUTHS[:10]), other)
+
+
+def test_a_test_of_other_pages_with_the_same_ids_is_refused(tmp_path):
+    other = read_other(write_test(tmp_path / "other", rows_with(1)))
+    strangers = [
+        dataclasses.replace(row, images=(f"other-{row.id}.png",))
+        for row in annotations(TRUTHS[::-1])
+    ]
+    with pytest.raises(UserError, match="other pictures and other truths"):
+        check_shares_rows(strangers, other)
+
+
+def test_truths_that_were_corrected_since_are_announced(tmp_path, capsys):
+    other = read_other(write_test(tmp_path / "other", rows_with(1)))
+    corrected = annotations([*TRUTHS[:-1], "another truth"])
+    check_shares_rows(annotations(TRUTHS), other)
+    assert capsys.readouterr().err == ""
+    check_shares_rows(corrected, other)
+    assert "1 of 20 rows had another truth" in capsys.readouterr().err

@@ -70,6 +70,34 @@ def test_a_folder_of_markdown_files_is_read_by_id(tmp_path):
     assert all(row.score.exact for row in read[:2])
 
 
+def test_a_file_without_the_ids_suffix_answers_one_row_alone(tmp_path):
+    rows = annotations(TRUTHS)
+    for row, name in zip(rows, ("scan.1", "scan.2", "page.png"), strict=True):
+        object.__setattr__(row, "id", name)
+    (tmp_path / "scan.md").write_text("a cat")
+    (tmp_path / "page.md").write_text("the mat")
+    read = given_rows(tmp_path, rows, None)
+    assert [row.result.status for row in read] == ["failed", "failed", "ok"]
+
+
+@pytest.mark.parametrize("name", [".", "..", "", "a\0b", "x" * 300, "\ud800", "/row-0", "b/"])
+def test_an_id_that_no_file_can_have_fails_its_row_alone(tmp_path, name):
+    rows = annotations(TRUTHS[:2])
+    object.__setattr__(rows[1], "id", name)
+    (tmp_path / "row-0.md").write_text("a cat")
+    read = given_rows(tmp_path, rows, None)
+    assert [row.result.status for row in read] == ["ok", "failed"]
+
+
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_part_of_it(tmp_path):
+    (tmp_path / "row-0.md").write_text("a cat", encoding="utf-8-sig")
+    line = json.dumps({"id": "row-0", "prediction": "a cat"})
+    (tmp_path / "p.jsonl").write_text(line, encoding="utf-8-sig")
+    for source in (tmp_path, tmp_path / "p.jsonl"):
+        (row,) = given_rows(source, annotations(TRUTHS[:1]), None)
+        assert row.score.exact
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -79,7 +107,8 @@ def test_a_folder_of_markdown_files_is_read_by_id(tmp_path):
         ('{"id": "a", "prediction": ""}\n' * 2, "p.jsonl:2: the id 'a' is already that of"),
         ('{"id": "a", "prediction": "x"}\n', "p.jsonl:1: no 'text', the truth"),
         ('\n{"id": "a"', "p.jsonl:2: not valid JSON"),
-        ("[" * 100_000, "p.jsonl:1: not valid JSON"),
+        ('{"id": ' + "[" * 100_000, "p.jsonl:1: not valid JSON"),
+        ("[" * 100_000, "p.jsonl:1: a JSON array; expected JSON Lines"),
         ('{"id": "a", "prediction": "", "text": 3}', "p.jsonl:1: 'text': expected a string"),
         ('{"id": "a", "prediction": "", "text": "", "status": "good"}', "'status' is 'good'"),
         ('{"id": "a", "prediction": "", "text": "", "images": "a.png"}', "'images': expected a"),
@@ -99,6 +128,14 @@ def test_figures_that_do_not_fit_are_left_out(tmp_path):
     (read,) = given_rows(write_rows(tmp_path / "p.jsonl", row), None, None)
     assert (read.result.num_tokens, read.result.seconds, read.facts.num_tiles) == (0, 0.0, None)
     assert (read.annotation.group, read.annotation.lang, read.facts.page_sizes) == (None,) * 3
+
+
+def test_a_time_that_no_float_holds_is_left_out(tmp_path):
+    (tmp_path / "p.jsonl").write_text(
+        '{"id": "a", "prediction": "", "text": "", "seconds": 1' + 400 * "0" + "}"
+    )
+    (row,) = given_rows(tmp_path / "p.jsonl", None, None)
+    assert row.result.seconds == 0
 
 
 def test_answers_to_other_rows_are_refused(tmp_path):

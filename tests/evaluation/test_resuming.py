@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from deepseek_ocr.cli import main as cli
-from deepseek_ocr.cli.test import make_plan
+from deepseek_ocr.cli.test import make_plan, plan_in_folder
 from deepseek_ocr.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_REFUSED, UserError
 from deepseek_ocr.evaluation.config import TestConfig
-from deepseek_ocr.evaluation.resuming import alone_in
+from deepseek_ocr.evaluation.resuming import mark_unfinished
+from deepseek_ocr.files import alone_in
 from tests.conftest import REPOSITORY
 
 from .killed_run import ANSWERS
@@ -57,9 +58,7 @@ def results_of(out: Path) -> dict[str, object]:
     for path in sorted(out.iterdir()):
         if path.name in ("experiment_logs.txt", "metrics.jsonl"):
             continue
-        assert not path.name.endswith(".tmp") or path.name.startswith(".")
-        if not path.name.startswith("."):  # what a kill leaves of a file that was being written
-            files[path.name] = re.sub(r'"seconds": [\d.]+', '"seconds": 0', path.read_text())
+        files[path.name] = re.sub(r'"seconds": [\d.]+', '"seconds": 0', path.read_text())
     return files
 
 
@@ -128,6 +127,26 @@ def test_other_arguments_are_refused_with_the_difference_named(test_py, tmp_path
     assert (tmp_path / "out" / "predictions.jsonl").read_bytes() == before
 
 
+def test_another_type_of_device_is_refused(test_py, tmp_path, monkeypatch, capsys):
+    assert test_py("--device", "cpu", interrupted_at=5) == EXIT_INTERRUPTED
+    assert test_py("--device", "cuda:1") == EXIT_REFUSED
+    assert "device was cpu, is cuda" in capsys.readouterr().err
+    monkeypatch.setattr(StubEngine, "device", "cuda:0")  # as `auto` may find it
+    assert test_py() == EXIT_REFUSED
+    assert "device was cpu, is cuda" in capsys.readouterr().err
+    monkeypatch.setattr(StubEngine, "device", "cpu")
+    assert test_py() == EXIT_OK
+
+
+def test_another_version_of_what_computes_is_refused(test_py, monkeypatch, capsys):
+    test_py(interrupted_at=5)
+    monkeypatch.setattr("deepseek_ocr.evaluation.resuming.versions", lambda: {"torch": "9.9"})
+    assert test_py() == EXIT_REFUSED
+    said = capsys.readouterr().err
+    assert re.search(r"torch's version was [\d.]+\S*, is 9\.9", said)
+    assert "begin anew with --resume none" in said
+
+
 def test_resume_none_begins_anew(test_py, capsys):
     test_py(interrupted_at=5)
     assert test_py("--resume", "none") == EXIT_OK
@@ -160,8 +179,41 @@ def test_other_answers_are_not_written_over_an_unfinished_test(test_py, dataset,
     make_plan(dataclasses.replace(config, resume="none"))
 
 
+def test_what_a_kill_left_half_written_is_removed(test_py, tmp_path):
+    assert test_py(interrupted_at=5) == EXIT_INTERRUPTED
+    torn, mine = tmp_path / "out" / ".metrics.json.ab12_xyz.tmp", tmp_path / "out" / ".mine.tmp"
+    torn.touch()
+    mine.touch()
+    assert test_py() == EXIT_OK
+    assert mine.exists() and not torn.exists()
+
+
+def test_a_model_is_not_loaded_in_order_to_be_refused(test_py, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    with alone_in(tmp_path / "out"):
+        assert test_py(data=(tmp_path, tmp_path / "no such file")) == EXIT_REFUSED
+    assert "is writing there" in capsys.readouterr().err
+    assert not [*(tmp_path / "out").iterdir()]
+
+
+def test_a_folder_that_another_test_made_meanwhile_is_looked_at_again(
+    dataset, tmp_path, monkeypatch
+):
+    root, test_file = dataset
+    out = tmp_path / "out"
+    config = TestConfig(data_root=root, test_file=test_file, output_dir=out, model_path="nano")
+
+    def load(config):  # while this one loads its model, another begins and is killed
+        out.mkdir()
+        mark_unfinished(dataclasses.replace(config, mode="tiny"), [], StubEngine(str))
+
+    monkeypatch.setattr("deepseek_ocr.cli.test.load", load)
+    with pytest.raises(UserError, match="--mode was tiny, is None"), plan_in_folder(config):
+        pass
+
+
 def test_one_test_at_a_time_writes_into_a_folder(tmp_path):
-    another = pytest.raises(UserError, match=r"another test\.py is writing there")
+    another = pytest.raises(UserError, match=r"test\.py is writing there")
     with alone_in(tmp_path), another, alone_in(tmp_path):
         pass
     with alone_in(tmp_path):

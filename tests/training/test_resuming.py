@@ -240,7 +240,7 @@ def test_two_runs_cannot_write_to_one_folder(make_config):
     config.output_dir.mkdir()
     with (
         alone_in(config.output_dir),
-        pytest.raises(UserError, match=r"another train\.py is writing"),
+        pytest.raises(UserError, match=r"another train\.py or test\.py is writing"),
     ):
         train(config, quiet=True)
     assert list(config.output_dir.iterdir()) == []

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +23,7 @@ from ...errors import UserError
 from ...metrics.fox import FoxScore, fox_score
 from ...metrics.intervals import DocumentBootstrap
 from ...metrics.words import sentence_bleu
+from .figures import mean_of_known, per_cent
 from .protocol import BenchmarkPage, BenchmarkTable
 from .published import FOX, FOX_COMPRESSION, FOX_PAGES
 
@@ -174,16 +174,16 @@ def find_counter(data_root: Path) -> Callable[[str], int] | None:
 def _table(results: Sequence[PageResult], *, by_tokenizer: bool) -> BenchmarkTable:
     bins = {column: _in_bin(results, column) for column in FOX.columns}
     found: dict[str, float | None] = {
-        column: _per_cent(_mean([result.score.recall for result in group]))
+        column: per_cent(mean_of_known([result.score.recall for result in group]))
         for column, group in bins.items()
     }
     found |= {
-        "Precision": _per_cent(_mean([result.score.precision for result in results])),
-        "Recall": _per_cent(_mean([result.score.recall for result in results])),
-        "F1": _per_cent(_mean([result.score.f1 for result in results])),
-        "BLEU": _per_cent(_mean([result.bleu for result in results])),
+        "Precision": per_cent(mean_of_known([result.score.precision for result in results])),
+        "Recall": per_cent(mean_of_known([result.score.recall for result in results])),
+        "F1": per_cent(mean_of_known([result.score.f1 for result in results])),
+        "BLEU": per_cent(mean_of_known([result.bleu for result in results])),
         "METEOR": None,
-        "Edit distance": _mean([result.score.edit_distance for result in results]),
+        "Edit distance": mean_of_known([result.score.edit_distance for result in results]),
     }
     reasons = {column: "no page of that many text tokens" for column in bins if not bins[column]}
     return BenchmarkTable(
@@ -192,6 +192,7 @@ def _table(results: Sequence[PageResult], *, by_tokenizer: bool) -> BenchmarkTab
         reasons=reasons | {"METEOR": NO_METEOR},
         published=FOX.rows_for(COLUMNS),
         notes=_notes(bins, by_tokenizer=by_tokenizer),
+        num_pages=len(results),
         detail=_detail(results, bins),
     )
 
@@ -200,15 +201,6 @@ def _in_bin(results: Sequence[PageResult], column: str) -> list[PageResult]:
     """Pages whose number of text tokens lies in `600-700`, the upper end not in it."""
     low, high = map(int, column.split("-"))
     return [r for r in results if r.page.num_tokens is not None and low <= r.page.num_tokens < high]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return statistics.fmean(present) if present else None
-
-
-def _per_cent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
 
 
 def _notes(bins: Mapping[str, Sequence[PageResult]], *, by_tokenizer: bool) -> tuple[str, ...]:
@@ -252,7 +244,7 @@ def _detail(
 
 
 def _bin_detail(group: Sequence[PageResult]) -> dict[str, Any]:
-    num_tokens = _mean([result.page.num_tokens for result in group])
+    num_tokens = mean_of_known([result.page.num_tokens for result in group])
     return {
         "num_pages": len(group),
         "num_text_tokens": num_tokens,
@@ -261,7 +253,7 @@ def _bin_detail(group: Sequence[PageResult]) -> dict[str, Any]:
             for name, count in VISION_TOKENS.items()
         },
         **{
-            name: _mean([getattr(result.score, name) for result in group])
+            name: mean_of_known([getattr(result.score, name) for result in group])
             for name in ("precision", "recall", "f1", "edit_distance")
         },
     }

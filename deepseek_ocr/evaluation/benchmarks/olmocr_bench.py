@@ -8,6 +8,7 @@ are counted as not run, and neither their column nor Overall gets a figure.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -58,10 +59,13 @@ class OlmocrBench:
         self, data_root: Path, answers: Mapping[str, str], output_dir: Path
     ) -> BenchmarkTable:
         """Shares of passed checks in per cent; every verdict is in `olmocr_bench_checks.jsonl`."""
-        verdicts = run_checks(read_bench_data(data_root).checks, answers)
+        checks = read_bench_data(data_root).checks
+        verdicts = run_checks(checks, answers)
         _write_verdicts(Path(output_dir) / CHECKS_NAME, verdicts)
         categories = rates_by_category(verdicts)
-        return _table(categories, overall(categories))
+        table = _table(categories, overall(categories))
+        num_pages = len({(check.pdf, check.page) for check in checks})
+        return dataclasses.replace(table, num_pages=num_pages)
 
 
 BENCHMARK = OlmocrBench()

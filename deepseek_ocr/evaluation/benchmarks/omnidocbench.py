@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from ...metrics.intervals import DocumentBootstrap
 from ...metrics.markdown.blocks import split_blocks
 from ...metrics.markdown.comparison import Comparison, Pair, compare_blocks
 from ...metrics.markdown.tables import OMNIDOCBENCH_FORM
+from .figures import mean_of_known, per_cent
 from .omnidocbench_data import NUM_PAGES, TruePage, read_pages
 from .protocol import BenchmarkPage, BenchmarkTable
 from .published import OMNIDOCBENCH_V15
@@ -119,12 +119,12 @@ def _table(results: Sequence[PageResult]) -> BenchmarkTable:
     tables = [table for result in results for table in result.comparison.tables]
     found = {
         "Overall": None,
-        "Text edit": _mean([result.text_edit for result in results]),
+        "Text edit": mean_of_known([result.text_edit for result in results]),
         "Formula CDM": None,
-        "Table TEDS": _per_cent(_mean([table.teds for table in tables])),
-        "Table TEDS-S": _per_cent(_mean([table.teds_s for table in tables])),
-        "Order edit": _mean([result.comparison.order_edit for result in results]),
-        "Formula edit": _mean([result.formula_edit for result in results]),
+        "Table TEDS": per_cent(mean_of_known([table.teds for table in tables])),
+        "Table TEDS-S": per_cent(mean_of_known([table.teds_s for table in tables])),
+        "Order edit": mean_of_known([result.comparison.order_edit for result in results]),
+        "Formula edit": mean_of_known([result.formula_edit for result in results]),
     }
     reasons = {
         name: "no page of this copy has one" for name, value in found.items() if value is None
@@ -137,24 +137,16 @@ def _table(results: Sequence[PageResult]) -> BenchmarkTable:
         reasons=reasons,
         published=OMNIDOCBENCH_V15.rows_for(COLUMNS),
         notes=_notes(results),
+        num_pages=len(results),
         detail=_detail(results),
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return statistics.fmean(present) if present else None
-
-
-def _per_cent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
 
 
 def _notes(results: Sequence[PageResult]) -> tuple[str, ...]:
     notes = [f"Published rows: {OMNIDOCBENCH_V15.source}."]
     if len(results) != NUM_PAGES:
         notes.append(
-            f"This copy has {len(results)} pages, v1.5 has {NUM_PAGES}: "
+            f"This copy has {len(results)} page{'s' * (len(results) != 1)}, v1.5 has {NUM_PAGES}: "
             "its figures do not compare with the published rows."
         )
     if failed := sum(bool(result.problem) for result in results):
@@ -169,7 +161,7 @@ def _detail(results: Sequence[PageResult]) -> dict[str, Any]:
         "num_tables": sum(len(result.comparison.tables) for result in results),
         "num_formulas": sum(len(result.comparison.formulas) for result in results),
         "text_edit_whole": _edit(texts),
-        "text_edit_sample_avg": _mean([_edit([pair]) for pair in texts]),
+        "text_edit_sample_avg": mean_of_known([_edit([pair]) for pair in texts]),
         "intervals": _intervals(results),
         "pages": [_page_detail(result) for result in results],
     }

@@ -43,7 +43,8 @@ class BenchmarkTable:
 
     `values` are as published (per cent or distance, says `columns`); a value that cannot be told
     is None and `reasons` says, by the column's name, why. `published` are (name, values) with one
-    value a column; `detail` holds JSON values for `metrics.json`, the intervals among them.
+    value a column; `num_pages` are those of the benchmark, answered or not; `detail` holds JSON
+    values for `metrics.json`, the intervals among them.
     """
 
     columns: tuple[str, ...]
@@ -51,6 +52,7 @@ class BenchmarkTable:
     reasons: dict[str, str] = dataclasses.field(default_factory=dict)
     published: tuple[tuple[str, tuple[float | None, ...]], ...] = ()
     notes: tuple[str, ...] = ()
+    num_pages: int = 0
     detail: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):

@@ -33,7 +33,7 @@ def benchmark_annotations(name: str, data_root: Path) -> list[Annotation]:
 def score_benchmark(
     name: str, data_root: Path, rows: Iterable[ScoredRow], output_dir: Path
 ) -> BenchmarkTable:
-    """The benchmark's table of the answered rows; a page without a row counts as empty.
+    """The benchmark's table of the answered rows, all of its pages; one without counts as empty.
 
     Raises:
         UserError: as `benchmark_annotations`.
@@ -41,9 +41,12 @@ def score_benchmark(
     benchmark = find_benchmark(name)
     answers = {row.annotation.id: plain_markdown(row.prediction) for row in rows}
     table = benchmark.score(Path(data_root), answers, Path(output_dir))
-    pages = [page.id for page in benchmark.pages(Path(data_root))]
-    missing = sum(page not in answers for page in pages)
-    if not missing:
+    missing = table.num_pages - len(answers)
+    if missing <= 0:
         return table
-    note = f"{missing} of {len(pages)} pages have no answer here and are scored as empty answers."
+    have = "has" if missing == 1 else "have"
+    note = (
+        f"{missing} of {table.num_pages} pages {have} no answer here and "
+        f"{'is scored as an empty answer' if missing == 1 else 'are scored as empty answers'}."
+    )
     return dataclasses.replace(table, notes=(note, *table.notes))

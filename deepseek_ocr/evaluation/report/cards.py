@@ -11,6 +11,7 @@ from .records import Answer, Record
 from .rendering import is_marked_up, rendered
 
 NUM_WORST, NUM_MEDIAN, NUM_BEST, NUM_CHANGED = 6, 3, 3, 3
+NUM_FEW = NUM_WORST + NUM_MEDIAN + NUM_BEST
 NUM_CHARS_SHOWN = 20_000
 EXTRA_SCORES = {  # scores of a row that not every row has -> what they are called
     "teds": "TEDS",
@@ -31,11 +32,14 @@ def choose_examples(records: Sequence[Record]) -> list[Group]:
     """The rows to show, worst first; no row twice, failed rows not at all.
 
     Ordered by character error rate, then by errors, then by place in the test file. Where there is
-    another run, what became better and worse most comes first.
+    another run, what became better and worse most comes first. Rows without scores, of a
+    benchmark, are neither good nor bad: the first ones.
     """
     answered = [record for record in records if record.answer.status != "failed"]
+    if answered and not any(record.is_scored for record in answered):
+        return [("answered", "The first answered rows", answered[:NUM_FEW])]
     ranked = sorted(answered, key=lambda record: record.rank, reverse=True)
-    if len(ranked) <= NUM_WORST + NUM_MEDIAN + NUM_BEST:
+    if len(ranked) <= NUM_FEW:
         return [("answered", "All answered rows, worst first", ranked)] if ranked else []
     groups = _most_changed(answered)
     taken = {record.place for _, _, group in groups for record in group}
@@ -82,9 +86,10 @@ def _figures(record: Record) -> str:
     row, status = record.row, record.answer.status
     parts = [
         f'<span class="status{"" if status == "ok" else " bad"}">{visible(status)}</span>',
-        f"<span>CER {percent(record.answer.cer, 1)} "
-        f"({record.char_errors:,} / {record.num_chars:,})</span>",
     ]
+    if record.is_scored:
+        counts = f"({record.char_errors:,} / {record.num_chars:,})"
+        parts.append(f"<span>CER {percent(record.answer.cer, 1)} {counts}</span>")
     if "wer" in row:
         counts = f"({row.get('word_errors') or 0:,} / {row.get('num_words') or 0:,})"
         parts.append(f"<span>WER {percent(row['wer'], 1)} {counts}</span>")
@@ -116,7 +121,14 @@ def _views(record: Record) -> str:
 
 
 def _texts(record: Record, names: Mapping[str, str]) -> str:
-    """The truth, marked against this run's answer, then each answer, marked against the truth."""
+    """The truth, marked against this run's answer, then each answer, marked against the truth.
+
+    Of a benchmark's row, whose truth is not here, the answer alone.
+    """
+    if not record.is_scored:
+        text = record.answer.text
+        shown = visible(text[:NUM_CHARS_SHOWN])
+        return _answer("this", "Prediction", record.answer, text, shown, bool(_views(record)))
     truth = record.truth[:NUM_CHARS_SHOWN]
     marked = [
         (who, answer, mark_differences(truth, answer.text[:NUM_CHARS_SHOWN]))

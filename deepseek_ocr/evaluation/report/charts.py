@@ -14,7 +14,7 @@ from itertools import accumulate
 from .markup import count_of
 
 WIDTH, HEIGHT = 520, 250
-LEFT, RIGHT, TOP, BASE = 44, 508, 24, 216  # the area inside the axes
+LEFT, RIGHT, TOP, BASE = 50, 508, 24, 216  # the area inside the axes
 NUM_BARS = 20  # of one step each; one more holds everything above
 BAR_STEPS = (0.01, 0.02, 0.05)
 BEYOND_SHIFT = 8  # sets the last bar apart: its width is not 5 %
@@ -36,7 +36,7 @@ def distribution(rates: Sequence[float], other: Sequence[float] | None = None) -
     bars += "".join(_mark(place, count / highest) for place, count in enumerate(theirs) if count)
     labels = "".join(
         _text(_left(place), BASE + 17, f"{100 * place * step:g} %", "middle")
-        for place in range(0, NUM_BARS - 1, 4)
+        for place in range(0, NUM_BARS - 1, 5)
     )
     labels += _text(RIGHT, BASE + 17, f"above {100 * NUM_BARS * step:g} %", "end")
     title = _text(RIGHT, BASE + 32, "character error rate", "end")
@@ -46,7 +46,7 @@ def distribution(rates: Sequence[float], other: Sequence[float] | None = None) -
 def bar_step(rates: Sequence[float]) -> float:
     """The finest step of BAR_STEPS with which the bars hold nine rows of ten."""
     ranked = sorted(rates)
-    most = ranked[int(0.9 * (len(ranked) - 1))] if ranked else 1.0
+    most = ranked[math.ceil(0.9 * (len(ranked) - 1))] if ranked else 1.0
     return next((step for step in BAR_STEPS if most <= NUM_BARS * step), BAR_STEPS[-1])
 
 
@@ -83,7 +83,7 @@ def concentration(errors: Mapping[str, Sequence[int]]) -> str:
             continue
         worst_first = accumulate(sorted(counts, reverse=True))
         shares = [((n + 1) / len(counts), held / total) for n, held in enumerate(worst_first)]
-        lines += _curve(series, [(0.0, 0.0), *shares])
+        lines += _line(series, [(0.0, 0.0), *shares])
     labels = _text(RIGHT, BASE + 32, "share of rows, most errors first", "end")
     even = f'<line class=even x1="{LEFT}" y1="{BASE}" x2="{RIGHT}" y2="{TOP}"/>'
     content = _percent_grid() + even + lines + labels + _axis()
@@ -102,29 +102,39 @@ def by_length(lengths: Sequence[int], rates: Sequence[float]) -> str:
         for length, rate in zip(lengths, rates, strict=True)
     ]
     ticks = ""
-    for exponent in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1):
-        x = LEFT + (RIGHT - LEFT) * (exponent - low) / span
-        ticks += _text(x, BASE + 17, f"{10**exponent:,}", "middle")
+    for length in length_ticks(min(lengths), max(lengths)):
+        x = LEFT + (RIGHT - LEFT) * (math.log10(length) - low) / span
+        ticks += _text(x, BASE + 17, f"{length:,}", "middle")
     ticks += _text(RIGHT, BASE + 32, "characters of the truth", "end")
     grid = _percent_grid(most, across=False)
     return _svg("error rate by length of the truth", grid + _density(places) + ticks + _axis())
 
 
+def length_ticks(least: int, most: int) -> list[int]:
+    """Powers of ten in the range; where those are few, 2 and 5 of them too, or the two ends."""
+    exponents = range(len(str(most)))
+    for factors in ((1,), (1, 2, 5)):
+        ticks = [f * 10**e for e in exponents for f in factors if least <= f * 10**e <= most]
+        if len(ticks) > 1:
+            return ticks
+    return sorted({least, most})
+
+
 def against(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Rows by the other run's error rate (across) and this run's (up), on one scale."""
+    """Rows by the other's error rate (across) and this run's (up), on one scale."""
     most = scale_of([*ours, *theirs])
     places = [(min(t / most, 1.0), min(o / most, 1.0)) for o, t in zip(ours, theirs, strict=True)]
     even = f'<line class=even x1="{LEFT}" y1="{BASE}" x2="{RIGHT}" y2="{TOP}"/>'
-    labels = _text(RIGHT, BASE + 32, "CER of the other run", "end")
+    labels = _text(RIGHT, BASE + 32, "CER of the other", "end")
     labels += _text(LEFT, TOP - 10, "CER of this run", "start")
     content = _percent_grid(most) + even + _density(places) + labels + _axis()
-    return _svg("error rates of the two runs, row by row", content)
+    return _svg("error rates of both, row by row", content)
 
 
 def scale_of(rates: Sequence[float]) -> float:
     """Where an axis of error rates ends: a round number above nearly all of them, at most 1."""
     ranked = sorted(rates)
-    most = ranked[int(0.97 * (len(ranked) - 1))] if ranked else 1.0
+    most = ranked[math.ceil(0.97 * (len(ranked) - 1))] if ranked else 1.0
     return next((end for end in (0.04, 0.1, 0.2, 0.4, 0.6) if most <= end), 1.0)
 
 
@@ -139,7 +149,7 @@ def intervals(lines: Sequence[tuple[str, Sequence[tuple[str, float | None, Inter
     ]
     step = nice_step(max([*ends, 0.01]) / 6)
     most = max(math.ceil(max([*ends, 0.01]) / step), 1) * step
-    left, right, width = 106, 700, 720
+    left, right, width = 132, 676, 720
 
     def x(rate: float) -> float:
         return left + (right - left) * max(rate, 0.0) / most
@@ -164,7 +174,7 @@ def intervals(lines: Sequence[tuple[str, Sequence[tuple[str, float | None, Inter
     for number in range(round(most / step) + 1):
         at = x(number * step)
         grid += f'<line class=grid x1="{at:.1f}" x2="{at:.1f}" y1="10" y2="{y:.0f}"/>'
-        grid += _text(at, y + 16, f"{100 * number * step:g} %", "middle")
+        grid += _text(at, y + 16, f"{100 * number * step:,.9g} %", "middle")
     return (
         f'<svg class=intervals viewBox="0 0 {width} {y + 26:.0f}" role=img '
         f'aria-label="error rates with intervals">{grid}{"".join(parts)}</svg>'
@@ -261,6 +271,14 @@ def _curve(series: str, shares: Sequence[tuple[float, float]]) -> str:
         last = y
     path += f"L{RIGHT} {BASE - (BASE - TOP) * last:.1f}"
     return f'<path class="curve {series}" d="{path}"/>'
+
+
+def _line(series: str, shares: Sequence[tuple[float, float]]) -> str:
+    """A line through (x, y) of an area of 1 x 1, with at most MAX_STEPS pieces."""
+    every = math.ceil(len(shares) / MAX_STEPS)
+    kept = [*shares[:-1:every], shares[-1]]
+    points = (f"{LEFT + (RIGHT - LEFT) * x:.1f} {BASE - (BASE - TOP) * y:.1f}" for x, y in kept)
+    return f'<path class="curve {series}" d="M{"L".join(points)}"/>'
 
 
 def _density(places: Iterable[tuple[float, float]]) -> str:

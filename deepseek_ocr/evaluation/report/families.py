@@ -8,7 +8,7 @@ from typing import Any
 from . import charts
 from .differences import plain, visible
 from .markup import DASH, count_of, figure, interval_of, percent, points, section, table
-from .records import OtherRun, Record
+from .records import Answer, OtherRun, Record
 
 NUM_GROUPS_SHOWN = 200
 NUM_GROUPS_OPEN = 16  # more are folded away
@@ -28,6 +28,12 @@ MARKDOWN = (
     ("teds", "Tables, TEDS", "higher is better"),
     ("teds_s", "Tables, TEDS-S (structure alone)", "higher is better"),
     ("order_edit", "Reading order, edit distance", "lower is better"),
+)
+
+
+_PAIRED = (
+    "Differences of this run less the other, on the same rows, with 95&nbsp;% intervals and "
+    "p-values of a paired bootstrap over documents."
 )
 
 
@@ -66,30 +72,50 @@ def breakdowns(summary: Mapping[str, Any]) -> str:
 def comparison(summary: Mapping[str, Any], records: Sequence[Record], other: OtherRun) -> str:
     """This run against another on the rows that both have."""
     found = summary.get("comparison") or {}
-    both = [record for record in records if record.change is not None]
-    better = sum((record.change or 0) < 0 for record in both)
-    worse = sum((record.change or 0) > 0 for record in both)
-    same = len(both) - better - worse
-    scatter = charts.against(
-        [record.answer.cer or 0.0 for record in both],
-        [record.other.cer or 0.0 for record in both if record.other],
-    )
     alone = [
         f"{count_of(found[key], 'row')} {where}"
         for key, where in (("only_here", "only in this run"), ("only_there", "only in the other"))
         if found.get(key)
     ]
     missing = f" Not compared: {', '.join(alone)}." if alone else ""
-    return section(
-        "comparison",
-        f"Against {visible(other.name)}",
-        "Differences of this run less the other, on the same rows, with 95&nbsp;% intervals and "
-        f"p-values of a paired bootstrap over documents.{missing}",
+    title = f"Against {visible(other.name)}"
+    others = [record.other for record in records]
+    return section("comparison", title, _PAIRED + missing, _against(found, records, others))
+
+
+def baseline(summary: Mapping[str, Any], records: Sequence[Record]) -> str:
+    """This run against the reader that read the same rows; nothing without one."""
+    found = summary.get("baseline") or {}
+    if not found.get("differences"):
+        return ""
+    failed = found.get("num_failed") or 0
+    missing = f" It could not read {count_of(failed, 'row')}." if failed else ""
+    name, lang = visible(str(found["name"])), found.get("lang")
+    title = f"Against {name}" + (f" ({visible(str(lang))})" if lang else "")
+    others = [record.baseline for record in records]
+    drawn = _against(found["differences"], records, others)
+    return section("baseline", title, _PAIRED + missing, drawn)
+
+
+def _against(
+    found: Mapping[str, Any], records: Sequence[Record], others: Sequence[Answer | None]
+) -> str:
+    """The differences as a table, and every row's two error rates as a drawing."""
+    both = [
+        (record.answer.cer, other.cer)
+        for record, other in zip(records, others, strict=True)
+        if other and other.cer is not None and record.answer.cer is not None
+    ]
+    better = sum(ours < theirs for ours, theirs in both)
+    worse = sum(ours > theirs for ours, theirs in both)
+    same = len(both) - better - worse
+    scatter = charts.against([ours for ours, _ in both], [theirs for _, theirs in both])
+    return (
         f"<div class=comparison>\n<div>{_compared(found)}"
         f"<p><b class=better>{better:,} better</b>, <b class=worse>{worse:,} worse</b>, "
         f"{same:,} alike by CER.</p></div>\n"
         "<figure><figcaption>Each row’s CER; below the diagonal this run is better</figcaption>"
-        f"{scatter}</figure>\n</div>",
+        f"{scatter}</figure>\n</div>"
     )
 
 

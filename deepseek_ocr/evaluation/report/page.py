@@ -35,6 +35,7 @@ NUM_CONFUSIONS = 24
 PARTS = {  # anchors of the sections -> their names in the line at the top
     "benchmark": "Benchmark",
     "comparison": "Comparison",
+    "baseline": "Baseline",
     "rates": "Error rates",
     "distribution": "Distribution",
     "breakdowns": "Breakdown",
@@ -82,11 +83,12 @@ def report_html(
     body = [
         families.benchmark(summary),
         families.comparison(summary, records, other) if other else "",
+        families.baseline(summary, records),
         scores.error_rates(summary, other, shown_names),
         scores.distributions(records, shown_names),
         families.breakdowns(summary),
-        scores.normalizations(summary["scores"]),
-        scores.confusions(frequent, len(confusions)),
+        scores.normalizations(summary.get("scores")),
+        scores.confusions(frequent, len(confusions)) if summary.get("scores") else "",
         families.families(summary),
         scores.statuses(summary, records),
         scores.tokens(summary),
@@ -138,6 +140,8 @@ def make_cards(records: Sequence[Record], names: Mapping[str, str], open_page: O
         "characters of the prediction that the truth does not have <ins>so</ins>. A click on a "
         "picture, or the space bar, enlarges it."
     )
+    if len(names) > 1:
+        legend += " The truth is marked against the first answer beside it, this run’s."
     if any("<svg class=boxes" in part for part in parts):
         legend += " Boxes: dashed of the truth, solid of the prediction; names when pointed at."
     shown = section("examples", "Examples", legend, *parts) if parts else ""

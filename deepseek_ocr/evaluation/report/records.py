@@ -45,6 +45,11 @@ class Record:
     baseline: Answer | None = None
 
     @property
+    def is_scored(self) -> bool:
+        """Whether it was compared with a truth; a benchmark's rows are not."""
+        return "cer" in self.row
+
+    @property
     def rank(self) -> tuple[float, int]:
         """Larger is worse; an answer where nothing should be is worst."""
         return _rank(self.answer), self.char_errors

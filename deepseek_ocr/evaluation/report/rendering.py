@@ -136,7 +136,9 @@ def _markdown(text: str) -> str:
 def _parser() -> Any:
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING}).enable("table")
+    parser = MarkdownIt(
+        "commonmark", {"html": False, "breaks": True, "maxNesting": MAX_NESTING}
+    ).enable("table")
     parser.disable(["link", "image", "autolink", "reference", "html_inline", "html_block"])
     parser.inline.ruler.before("escape", "formula", _formula)
     # markdown-it gives these tokens attributes of its own (an alignment as a style, a language as

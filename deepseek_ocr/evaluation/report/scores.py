@@ -28,11 +28,21 @@ STATUS_NOTES = {
     "failed": "no answer; scored as an empty one",
 }
 
+_GIVEN = (
+    "The answers were given, and with them how they ended; where the file does not say that, "
+    "an answer counts as ok or empty."
+)
+
 NUM_FAILURES_SHOWN = 100
 
 
 def raw_scores(summary: Summary, other: OtherRun | None) -> dict[str, Mapping[str, Any]]:
-    """The scores without normalisation of this run, the other and the baseline, as there are."""
+    """The scores without normalisation of this run, the other and the baseline, as there are.
+
+    Of a benchmark, whose rows have no truths, there are none.
+    """
+    if not summary.get("scores"):
+        return {}
     found = {"this": summary["scores"]["raw"]}
     if other is not None:
         found["other"] = other.summary["scores"]["raw"]
@@ -43,7 +53,7 @@ def raw_scores(summary: Summary, other: OtherRun | None) -> dict[str, Mapping[st
 
 def heading(title: str, summary: Summary) -> str:
     """What was tested, on how much."""
-    empty = summary["num_empty_truths"]
+    empty = summary.get("num_empty_truths")
     without = f"; {count_of(empty, 'row')} with an empty truth" if empty else ""
     rows = count_of(summary["num_rows"], "row")
     documents = count_of(summary["num_documents"], "document")
@@ -51,11 +61,31 @@ def heading(title: str, summary: Summary) -> str:
 
 
 def headline(summary: Summary, other: OtherRun | None, names: Mapping[str, str]) -> str:
-    """The four figures that one looks at first, those of the others beside them."""
+    """The four figures that one looks at first, those of the others beside them.
+
+    Without scores, of a benchmark, how many rows failed alone.
+    """
     scores = raw_scores(summary, other)
-    raw, statuses = scores["this"], summary["statuses"]
+    tiles = _score_tiles(summary, scores, names) if scores else []
+    statuses = summary["statuses"]
     num_failed = statuses["failed"]["count"]
     endings = [f"{e['count']:,} {s}" for s, e in statuses.items() if e["count"] and s != "failed"]
+    answered = f"the others: {', '.join(endings) or 'none'}"
+    tiles.append(("Failed rows", f"{num_failed:,}", answered, ""))
+    cells = "".join(
+        f'<div><dt>{name}</dt><dd class="figure'
+        f'{" bad" if name == "Failed rows" and num_failed else ""}">{value}</dd>'
+        f"<dd>{note}</dd>{others}</div>\n"
+        for name, value, note, others in tiles
+    )
+    return f"<dl class=headline>\n{cells}</dl>"
+
+
+def _score_tiles(
+    summary: Summary, scores: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
+) -> list[tuple[str, str, str, str]]:
+    """(name, figure, note, those of the others) of the scores that one looks at first."""
+    raw = scores["this"]
     exact = raw["exact"]
     of_rows = f"{exact['count']:,} of {count_of(summary['num_rows'], 'row')}"
 
@@ -66,7 +96,7 @@ def headline(summary: Summary, other: OtherRun | None, names: Mapping[str, str])
             if who in scores
         )
 
-    tiles = [
+    return [
         (
             "Character error rate",
             percent(raw["cer"]["micro"]),
@@ -85,25 +115,14 @@ def headline(summary: Summary, other: OtherRun | None, names: Mapping[str, str])
             of_rows,
             beside(lambda one: one["exact"]["rate"], 1),
         ),
-        (
-            "Failed rows",
-            f"{num_failed:,}",
-            f"the others: {', '.join(endings) or 'none'}",
-            "",
-        ),
     ]
-    cells = "".join(
-        f'<div><dt>{name}</dt><dd class="figure'
-        f'{" bad" if name == "Failed rows" and num_failed else ""}">{value}</dd>'
-        f"<dd>{note}</dd>{others}</div>\n"
-        for name, value, note, others in tiles
-    )
-    return f"<dl class=headline>\n{cells}</dl>"
 
 
 def error_rates(summary: Summary, other: OtherRun | None, names: Mapping[str, str]) -> str:
-    """CER and WER of all averages, drawn with their intervals and as a table."""
+    """CER and WER of all averages, drawn with their intervals and as a table; or nothing."""
     scores = raw_scores(summary, other)
+    if not scores:
+        return ""
     several = len(scores) > 1
     drawn = [
         (
@@ -141,7 +160,12 @@ def error_rates(summary: Summary, other: OtherRun | None, names: Mapping[str, st
 
 
 def distributions(records: Sequence[Record], names: Mapping[str, str]) -> str:
-    """Four drawings of how the errors lie among the rows, and what they come to in words."""
+    """Four drawings of how the errors lie among the rows, and what they come to in words.
+
+    Nothing where no row was scored.
+    """
+    if records and not any(record.is_scored for record in records):
+        return ""
     rates: dict[str, list[float]] = {}
     errors: dict[str, list[int]] = {}
     for record in records:
@@ -171,8 +195,10 @@ def distributions(records: Sequence[Record], names: Mapping[str, str]) -> str:
     )
 
 
-def normalizations(scores: Mapping[str, Any]) -> str:
-    """The same rows with both texts normalised: what the differences are."""
+def normalizations(scores: Mapping[str, Any] | None) -> str:
+    """The same rows with both texts normalised: what the differences are; or nothing."""
+    if not scores:
+        return ""
     heads = ["", "CER micro", "CER macro", "CER median", "WER micro", "exact", "ignores"]
     lines = [
         [
@@ -228,7 +254,7 @@ def statuses(summary: Summary, records: Sequence[Record]) -> str:
     return section(
         "endings",
         "How the answers ended",
-        "",
+        _GIVEN if summary["run"].get("from_predictions") else "",
         table(heads, lines, last_is_text=True),
         _failures(records),
     )
@@ -266,14 +292,18 @@ def settings(run: Mapping[str, Any], notes: Sequence[str]) -> str:
         if value is not None
     )
     more = "".join(f" {note}" for note in notes)
+    rates = (
+        "Characters are Unicode code points, words are what white space separates, and nothing is "
+        "stripped. A row with an empty truth counts its insertions in micro and is left out of the "
+        "other averages. "
+    )
+    rates = "" if run.get("benchmark") else rates
+    decoded = "Answers are decoded greedily. " if run.get("model_path") else ""
     return section(
         "method",
         "How this was measured",
-        "Characters are Unicode code points, words are what white space separates, and nothing is "
-        "stripped. A row with an empty truth counts its insertions in micro and is left out of the "
-        "other averages. A failed row counts as an empty answer. Answers are decoded greedily. All "
-        "rows are in <code>predictions.jsonl</code>, all scores in <code>metrics.json</code>."
-        f"{more}",
+        f"{rates}A failed row counts as an empty answer. {decoded}All rows are in "
+        f"<code>predictions.jsonl</code>, all scores in <code>metrics.json</code>.{more}",
         f"<dl class=settings>\n{items}</dl>",
     )
 

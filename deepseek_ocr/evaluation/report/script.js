@@ -3,6 +3,7 @@
 "use strict";
 (() => {
 const ITEM = 44; // pixels of a line of the list, as in the style sheet
+const NAME = 29; // characters of an id that a line of the list has room for
 const SEARCH_STEP = 400; // rows searched before the page may breathe
 
 const index = JSON.parse(document.getElementById("index").textContent);
@@ -250,10 +251,16 @@ function drawList() {
   spacer.replaceChildren(...items);
 }
 
+// Long ids differ at their ends: paths mostly begin alike.
+function shortened(id) {
+  const characters = [...id];
+  return characters.length <= NAME ? id : characters.slice(0, 8).join("") + "…" + characters.slice(9 - NAME).join("");
+}
+
 function item(at) {
   const place = found[at], rate = index.cer[place], status = index.status[place];
-  const name = make("span", {class: "name"});
-  shown(index.id[place], name, "");
+  const name = make("span", {class: "name", title: index.id[place]});
+  shown(shortened(index.id[place]), name, "");
   const note = make("span", {class: "note"}, make("span", {}, `${number(index.errors[place])} of ${number(index.chars[place])} wrong`));
   if (status !== "ok") note.append(make("span", {class: "bad"}, status));
   for (const who of Object.keys(index.answers)) {

@@ -64,7 +64,7 @@ def test_a_failed_row_and_a_missing_one_count_as_empty(bench, tmp_path):
     failing = Row(rows[0], failed(rows[0].prompt, reason="no such page"))
     table = score_benchmark("olmocr-bench", bench, [failing], tmp_path)
     assert dict(zip(table.columns, table.values, strict=True))["Old scans"] == 0.0
-    assert table.notes[0] == "1 of 2 pages have no answer here and are scored as empty answers."
+    assert table.notes[0] == "1 of 2 pages has no answer here and is scored as an empty answer."
     assert "1 of 2 pages" in print_table(table)
 
 

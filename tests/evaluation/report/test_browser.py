@@ -115,3 +115,16 @@ def test_it_follows_the_dark_and_the_narrow_screen_and_prints(browser, report):
     assert browser.value("document.documentElement.scrollWidth") <= 390
     assert browser.pdf().startswith(b"%PDF")
     browser.resize(1300, 900)
+
+
+def test_long_ids_are_told_apart_in_the_list(browser, tmp_path):
+    ids = [f"an_archive/a_very_long_folder/and_another/page_{n:04}.jpg" for n in range(2)]
+    rows = [row("cat", "cat", number=n, id=id) for n, id in enumerate(ids)]
+    write_report(tmp_path / "report.html", rows, summary_of(rows), open_page=open_grey)
+    browser.open(tmp_path / "report.html")
+    names = browser.value("[...document.querySelectorAll('.item .name')].map(e => e.textContent)")
+    assert [name[-8:] for name in names] == ["0000.jpg", "0001.jpg"]
+    assert browser.value(
+        "[...document.querySelectorAll('.item .name')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
+    assert browser.value("document.querySelector('.item .name').title") == ids[0]

@@ -159,7 +159,8 @@ def test_everything_that_a_summary_may_hold_has_its_place():
         report_of(
             rows,
             other=other_run(some_rows(), "the base model"),
-            baseline={"name": "tesseract 5.3.0", "scores": {"raw": scores_of(rows, "baseline_prediction")}},
+            baseline={"name": "tesseract 5.3.0", "lang": "eng", "num_failed": 2, "differences": {"cer": compared},
+                      "scores": {"raw": scores_of(rows, "baseline_prediction")}},
             comparison={"only_here": 3, "only_there": 0, "cer": compared},
             breakdowns={"group": breakdown_of(rows, "group"), "lang": None},
             graphemes={"cer": scores_of(rows)["cer"]},
@@ -170,9 +171,19 @@ def test_everything_that_a_summary_may_hold_has_its_place():
                     "compression": {"paper": 9.5, "decoder": None}},
         )
     ).text  # fmt: skip
-    for said in ("Against the base model", "tesseract 5.3.0", "−10.00\xa0pp", "0.040", "By document",
+    for said in ("Against the base model", "Against tesseract 5.3.0 (eng)", "could not read 2 rows", "20 better", "−10.00\xa0pp", "0.040", "By document",
                  "grapheme clusters", "TEDS", "tree edit accuracy", "1 answer no JSON", "9.50×"):  # fmt: skip
         assert said in text
+
+
+def test_how_given_answers_ended_is_told_as_their_file_tells_it():
+    rows = some_rows(3)
+    summary = summary_of(rows)
+    by_model, given = ({"model_path": "run/best"}, {"from_predictions": "answers.jsonl"})
+    for run, is_given in ((by_model, False), (given, True)):
+        text = Page(report_html(rows, summary | {"run": run}, open_page=open_grey)).text
+        assert ("The answers were given" in text) == is_given
+        assert ("decoded greedily" in text) != is_given
 
 
 def test_a_picture_that_is_gone_is_named_with_the_reason():

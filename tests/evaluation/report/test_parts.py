@@ -14,7 +14,12 @@ from PIL import Image
 
 from deepseek_ocr.evaluation.report.charts import (
     BAR_STEPS,
+    BASE,
+    LEFT,
+    MAX_STEPS,
     NUM_BARS,
+    RIGHT,
+    TOP,
     against,
     bar_step,
     by_length,
@@ -23,7 +28,9 @@ from deepseek_ocr.evaluation.report.charts import (
     cumulative,
     distribution,
     intervals,
+    length_ticks,
     nice_step,
+    scale_of,
 )
 from deepseek_ocr.evaluation.report.edits import Confusions, changes, count_confusions, encoded
 from deepseek_ocr.evaluation.report.pictures import MAX_SIDE, jpeg_data_uri
@@ -146,6 +153,39 @@ def test_the_distribution_counts_every_row(rates):
     drawn = distribution(rates)
     assert sum(int(n) for n in re.findall(r"%: (\d+) rows?</title>", drawn)) == len(rates)
     assert bar_step(rates) in BAR_STEPS
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "ticks"),
+    [
+        (1, 2000, [1, 10, 100, 1000]),
+        (10, 100, [10, 100]),
+        (428, 1900, [500, 1000]),
+        (13, 57, [20, 50]),
+        (428, 516, [428, 516]),
+        (7, 7, [7]),
+    ],
+)
+def test_an_axis_of_lengths_always_tells_its_scale(least, most, ticks):
+    assert length_ticks(least, most) == ticks
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=1500).filter(any))
+def test_the_worst_rows_never_hold_less_than_their_share(errors):
+    path = re.search(r'class="curve this" d="M([^"]+)"', concentration({"this": errors}))[1]
+    places = [tuple(map(float, place.split())) for place in path.split("L")]
+    for x, y in places:
+        even = BASE - (BASE - TOP) * (x - LEFT) / (RIGHT - LEFT)
+        assert y <= even + 0.2
+    assert places[-1] == (RIGHT, TOP)
+    assert len(places) <= MAX_STEPS + 2
+
+
+@pytest.mark.parametrize(
+    ("rates", "end"), [([0.1, 1.0], 1.0), ([0.03] * 99 + [5.0], 0.04), ([0.5] * 5 + [0.02], 0.6)]
+)
+def test_a_scale_holds_nearly_all_rows_and_of_few_all(rates, end):
+    assert scale_of(rates) == end
 
 
 def test_charts_of_nothing_are_charts():

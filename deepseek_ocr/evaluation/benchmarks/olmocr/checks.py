@@ -54,6 +54,15 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class OtherCheck(Check):
+    """A check of a published kind whose rule is not part of this program: it is counted."""
+
+    def run(self, answer: Answer) -> Verdict:
+        """Not to be told here."""
+        return Verdict(None, f"checks of kind {self.kind} are not part of this program")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PresenceCheck(Check):
     """A text stands in the answer (`present`) or does not (`absent`)."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from deepseek_ocr.errors import UserError
 from deepseek_ocr.evaluation.benchmarks.olmocr.reading import read_bench_data
+from deepseek_ocr.evaluation.benchmarks.olmocr_bench import run_checks
 
 from .bench_folder import row, write_bench
 
@@ -51,7 +52,8 @@ def test_a_pdf_that_is_missing_is_refused(tmp_path):
         ("{", "Expecting property name"),
         ("[]", "expected an object"),
         ("[" * 100_000, "recursion"),
-        (row("footnote", "2"), "no kind of check is called 'footnote'; known: present"),
+        (row("colour", "2"), "no kind of check is called 'colour'; known: present"),
+        (row("footnote", "2", page="1"), "'page': expected int, found '1'"),
         (row("present", "2"), "no 'text'"),
         (row("present", "2", text="x", colour=1), "unknown key 'colour'"),
         (row("present", "2", text=3), "'text': expected str, found 3"),
@@ -79,3 +81,13 @@ def test_a_bad_check_is_refused_with_its_line(tmp_path, bad, reason):
 def test_keys_about_who_looked_at_a_check_are_read_over(tmp_path):
     files = {"t": [row("present", text="x", checked="verified", url="https://example.org")]}
     assert read_bench_data(write_bench(tmp_path, files)).checks[0].id == "1"
+
+
+@pytest.mark.parametrize("kind", ["format", "footnote"])
+def test_a_check_of_a_later_kind_is_counted_as_not_run(tmp_path, kind):
+    later = row(kind, "2", marker="1", text="a note", format="heading")
+    found = read_bench_data(write_bench(tmp_path, {"t": [row("present", text="x"), later]}))
+    verdicts = {check.id: verdict for check, verdict in run_checks(found.checks, {})}
+    assert verdicts["2"].passed is None
+    assert verdicts["2"].reason == f"checks of kind {kind} are not part of this program"
+    assert verdicts["1"].passed is False
