@@ -211,6 +211,7 @@ def test_flags_reach_the_engine(dataset, tmp_path, use_engine):
         (["--tile_size", "0"], "--tile_size must be at least 64, got 0"),
         (["--tesseract_lang", ""], "--tesseract_lang must name languages"),
         (["--tesseract_lang", "eng+"], "such as eng or deu+frk, got 'eng+'"),
+        (["--tesseract_psm", "14"], "--tesseract_psm must be at most 13, got 14"),
         (["--seed", "4294967296"], "--seed must be at most 4294967295, got 4294967296"),
     ],
 )

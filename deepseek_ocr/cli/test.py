@@ -66,7 +66,9 @@ def make_plan(config: TestConfig) -> TestPlan:
             "name another --output_dir"
         )
     annotations = asked_rows(config)
-    baseline = find_tesseract(config.tesseract_lang) if config.baseline else None
+    baseline = (
+        find_tesseract(config.tesseract_lang, config.tesseract_psm) if config.baseline else None
+    )
     other = read_other(config.compare) if config.compare else None
     given = None
     if config.from_predictions is not None:

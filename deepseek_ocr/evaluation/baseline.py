@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..data.annotations import Annotation
 from ..data.pages.loading import load_page
@@ -41,11 +42,12 @@ INSTALL = "Debian and Ubuntu: apt-get install tesseract-ocr{package}; macOS: bre
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tesseract:
-    """An installed Tesseract and the languages that it is to read."""
+    """An installed Tesseract, the languages that it is to read, and what it takes a picture for."""
 
     program: str
     version: str
     lang: str
+    psm: int | None = None
 
     @property
     def name(self) -> str:
@@ -59,6 +61,8 @@ class Tesseract:
             UserError: the program failed, or took longer than `TIMEOUT_S`.
         """
         command = [self.program, "stdin", "stdout", "-l", self.lang, "-c", "page_separator="]
+        if self.psm is not None:
+            command += ["--psm", str(self.psm)]
         # One core a page: with its own threads it is slower, and pages are read side by side.
         environment = os.environ | {"OMP_THREAD_LIMIT": "1"}
         try:
@@ -73,7 +77,7 @@ class Tesseract:
         return done.stdout.decode("utf-8", "replace").rstrip("\n\f")
 
 
-def find_tesseract(lang: str) -> Tesseract:
+def find_tesseract(lang: str, psm: int | None = None) -> Tesseract:
     """The Tesseract on the PATH.
 
     Raises:
@@ -94,7 +98,8 @@ def find_tesseract(lang: str) -> Tesseract:
             f"--tesseract_lang: {missing[0]!r} is not installed; there are {', '.join(known)}. "
             + INSTALL.format(package=package, brew="tesseract-lang")
         )
-    return Tesseract(program=program, version=first_line.rpartition(" ")[2], lang=lang)
+    version = first_line.rpartition(" ")[2]
+    return Tesseract(program=program, version=version, lang=lang, psm=psm)
 
 
 def _said(command: Sequence[str]) -> str:
@@ -191,11 +196,12 @@ class _BaselineFile:
         }
         return json_line(values | self._deciding(row.annotation))
 
-    def _deciding(self, annotation: Annotation) -> dict[str, str]:
+    def _deciding(self, annotation: Annotation) -> dict[str, Any]:
         states = [[image, *self._state(image)] for image in annotation.images]
         return {
             "reader": self.tesseract.name,
             "lang": self.tesseract.lang,
+            "psm": self.tesseract.psm,
             "pictures": digest(states)[:16],
         }
 

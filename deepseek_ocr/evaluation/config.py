@@ -21,6 +21,19 @@ _LEAST = {
     "base_size": 64,
     "tile_size": 64,
     "max_tiles": 1,
+    "tesseract_psm": 0,
+}
+LARGEST_PSM = 13
+# What a model does with a page: of answers that are there already, nobody knows.
+_OF_THE_MODEL = {
+    "adapter",
+    "mode",
+    "tile_size",
+    "base_size",
+    "max_tiles",
+    "device",
+    "dtype",
+    "max_new_tokens",
 }
 # Where results go and how fast they come: none changes a score.
 _CHANGES_NOTHING = ("output_dir", "num_workers", "resume")
@@ -64,6 +77,9 @@ class TestConfig:
     tesseract_lang: Annotated[
         str, "languages that Tesseract reads, as its -l takes them: deu+frk"
     ] = "eng"
+    tesseract_psm: Annotated[
+        int | None, "what Tesseract takes a picture for, as its --psm: 7 is one line"
+    ] = None
     benchmark: Annotated[
         Literal["omnidocbench", "olmocr-bench", "fox"] | None,
         "run this published protocol on its data in --data_root, in place of a test file",
@@ -91,7 +107,23 @@ class TestConfig:
                 f"--tesseract_lang must name languages, such as eng or deu+frk, "
                 f"got {self.tesseract_lang!r}"
             )
+        if self.tesseract_psm is not None and self.tesseract_psm > LARGEST_PSM:
+            raise UsageError(
+                f"--tesseract_psm must be at most {LARGEST_PSM}, got {self.tesseract_psm}"
+            )
         self._check_what_is_tested()
+        self._check_model_flags()
+
+    def _check_model_flags(self) -> None:
+        """Answers that are there already were not made with these settings."""
+        if self.from_predictions is None:
+            return
+        for field in dataclasses.fields(self):
+            if field.name in _OF_THE_MODEL and getattr(self, field.name) != field.default:
+                raise UsageError(
+                    f"--from_predictions scores answers that are there already; "
+                    f"leave --{field.name} out"
+                )
 
     def _check_what_is_tested(self) -> None:
         if self.model_path is None and self.from_predictions is None:

@@ -41,10 +41,10 @@ def fake(tmp_path, monkeypatch):
     return folder
 
 
-def read(fake, tmp_path, rows, *, lang="eng", reuse=False):
+def read(fake, tmp_path, rows, *, lang="eng", psm=None, reuse=False):
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    found = find_tesseract(lang)
+    found = find_tesseract(lang, psm)
     return baseline_rows(found, rows, tmp_path / "pages", out, reuse=reuse, quiet=True)
 
 
@@ -119,6 +119,14 @@ def test_another_language_begins_anew(fake, tmp_path):
     read(fake, tmp_path, annotations(TRUTHS[:1]))
     read(fake, tmp_path, annotations(TRUTHS[:1]), lang="deu", reuse=True)
     assert num_calls(fake) == 2
+
+
+def test_another_segmentation_begins_anew_and_is_passed_on(fake, tmp_path):
+    draw_pages(tmp_path / "pages", 1)
+    read(fake, tmp_path, annotations(TRUTHS[:1]))
+    read(fake, tmp_path, annotations(TRUTHS[:1]), psm=7, reuse=True)
+    first, second = (fake / "calls").read_text().splitlines()
+    assert "--psm" not in first and "--psm 7" in second
 
 
 def test_a_picture_that_was_changed_is_read_again(fake, tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from deepseek_ocr.errors import UserError
+from deepseek_ocr.errors import UsageError, UserError
+from deepseek_ocr.evaluation.config import TestConfig
 from deepseek_ocr.evaluation.predictions import write_predictions
 from deepseek_ocr.evaluation.rescoring import given_rows
 
@@ -146,3 +148,12 @@ def test_answers_to_other_rows_are_refused(tmp_path):
         given_rows(tmp_path, annotations(TRUTHS), None)
     with pytest.raises(UserError, match="a folder of answers has no truths"):
         given_rows(tmp_path, None, None)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"mode": "tiny"}, {"adapter": Path("a")}, {"max_new_tokens": 5}, {"dtype": "bfloat16"}],
+)
+def test_settings_of_a_model_are_refused_with_answers_that_are_there(setting):
+    with pytest.raises(UsageError, match=f"leave --{next(iter(setting))} out"):
+        TestConfig(data_root=Path("d"), output_dir=Path("o"), from_predictions=Path("p"), **setting)
