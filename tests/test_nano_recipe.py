@@ -35,12 +35,20 @@ def test_each_stage_starts_from_the_one_before(train_stages):
     found = list(train_stages.stages(Path("runs")))
     assert [settings.name for settings, _, _ in found] == STAGES
     starts, folders = [model for _, model, _ in found], [folder for _, _, folder in found]
-    assert starts == ["nano-untrained", *(str(folder / "last") for folder in folders[:-1])]
+    after = [str(folder / "last") for folder in folders[1:-1]]
+    assert starts == ["nano-untrained", str(Path("runs") / "1-scaled"), *after]
 
 
 def test_a_stage_that_fails_ends_the_recipe_with_its_code(train_stages, monkeypatch):
-    commands, codes = [], iter([0, 4])
+    commands, codes = [], iter([0, 0, 4])  # the first stage, the scaling, the second stage
     monkeypatch.setattr(subprocess, "call", lambda command: commands.append(command) or next(codes))
     monkeypatch.setattr(sys, "argv", ["train_stages.py", "--runs", "r", "--num_workers", "1"])
     assert train_stages.main() == 4
-    assert len(commands) == 2 and commands[1][-2:] == ["--num_workers", "1"]
+    assert len(commands) == 3 and commands[2][-2:] == ["--num_workers", "1"]
+
+
+def test_scaling_that_fails_ends_the_recipe_with_its_code(train_stages, monkeypatch):
+    codes = iter([0, 1])
+    monkeypatch.setattr(subprocess, "call", lambda command: next(codes))
+    monkeypatch.setattr(sys, "argv", ["train_stages.py", "--runs", "r"])
+    assert train_stages.main() == 1
