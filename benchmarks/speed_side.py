@@ -51,12 +51,11 @@ class Ours:
 
     def __init__(self, folder: Path, device: str, num_positions: int, quantize: str | None = None):
         from deepseek_ocr.inference.slots import SlotDecoder
-        from deepseek_ocr.model import DeepseekOcrForConditionalGeneration
+        from deepseek_ocr.model.loading import read_config, read_model
         from deepseek_ocr.model.weight_only import quantize_weights
 
-        self.model: Any = DeepseekOcrForConditionalGeneration.from_pretrained(
-            folder / "ours", dtype=torch.bfloat16
-        )
+        config = read_config(folder / "ours")
+        self.model: Any = read_model(folder / "ours", config, torch.bfloat16)
         if quantize:
             quantize_weights(self.model, quantize)
         self.model.to(device).eval()

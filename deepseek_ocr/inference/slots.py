@@ -107,8 +107,8 @@ class SlotDecoder:
         try:
             for runs, x in _passes(slots, embeds, before, chunk):
                 states = decode(self.model.model, x.to(self.dtype), runs, self._cache)
-                for run in runs:
-                    last[run.slot] = states[run.stop - 1]
+                for run, state in zip(runs, states, strict=True):
+                    last[run.slot] = state
                     self._lengths[run.slot] = run.length
             return self._logits(torch.stack([last[slot] for slot in slots]))
         except BaseException:

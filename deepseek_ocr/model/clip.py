@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .config_parts import ClipConfig
+from .native import attention
+from .native.linear import linear
 from .sam import resize_positions
 
 
@@ -80,12 +82,12 @@ class ClipBlock(GradientCheckpointingLayer):
         self.mlp = ClipMlp(width, int(width * config.mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x))
-        return x + self.mlp(self.layer_norm2(x))
+        x = self.self_attn(self.layer_norm1(x), residual=x)
+        return self.mlp(self.layer_norm2(x), residual=x)
 
 
 class ClipAttention(nn.Module):
-    """Multi-head attention with fused projections in the order q, k, v."""
+    """Multi-head attention with fused projections in the order q, k, v; + `residual`."""
 
     def __init__(self, width: int, num_heads: int):
         super().__init__()
@@ -93,21 +95,31 @@ class ClipAttention(nn.Module):
         self.qkv_proj = nn.Linear(width, 3 * width)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1))
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        qkv = linear(self.qkv_proj, x).unflatten(-1, (3, self.num_heads, -1))
+        return linear(self.out_proj, self.attend(qkv), residual=residual)
+
+    def attend(self, qkv: Tensor) -> Tensor:
+        """(B, tokens, 3, heads, d) -> (B, tokens, C)."""
+        learns = torch.is_grad_enabled() and qkv.requires_grad
+        if not learns and attention.attends(qkv, qkv.shape[-1]):
+            return self.attend_natively(qkv)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, tokens, d)
-        out = F.scaled_dot_product_attention(q, k, v)
-        return self.out_proj(out.transpose(1, 2).flatten(2))
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+    @torch.compiler.disable
+    def attend_natively(self, qkv: Tensor) -> Tensor:
+        """As `attend`, in C."""
+        return attention.attend_views(qkv[:, None], (1, qkv.shape[1]))[:, 0]
 
 
 class ClipMlp(nn.Module):
-    """Two linear layers with CLIP's quick GELU, x * sigmoid(1.702 x)."""
+    """Two linear layers with CLIP's quick GELU, x * sigmoid(1.702 x); + `residual`."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.fc1(x)
-        return self.fc2(x * torch.sigmoid(1.702 * x))
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return linear(self.fc2, linear(self.fc1, x, activation="quick_gelu"), residual=residual)

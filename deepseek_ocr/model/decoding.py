@@ -19,6 +19,8 @@ from torch import Tensor
 
 from .config_parts import TextConfig
 from .language import Attention, LatentAttention, MixtureOfExperts, attend
+from .native.attention import attend_text, attends
+from .native.linear import linear
 from .rotary import Rotation, rotate_halves, rotate_pairs
 
 
@@ -88,15 +90,21 @@ def cache_bytes(config: TextConfig, num_slots: int, num_positions: int, dtype: t
 
 
 def decode(model: Any, x: Tensor, runs: Sequence[Run], cache: SlotCache) -> Tensor:
-    """(T, D) input embeddings of the runs -> (T, D) states before the final norm.
+    """(T, D) input embeddings of the runs -> (runs, D) states of their last tokens, not normed.
 
-    `model` is a `DeepseekOcrModel`. The runs cover the T tokens in order.
+    `model` is a `DeepseekOcrModel`. The runs cover the T tokens in order. The last layer computes
+    keys and values of all tokens, and nothing else of those that nobody asks for.
     """
     places = [torch.arange(run.past, run.length, device=x.device) for run in runs]
     rotation = model.rotary(torch.cat(places)[None])
+    lasts = torch.tensor([run.stop - 1 for run in runs], device=x.device)
     for layer in model.layers:
+        asked = lasts if layer is model.layers[-1] and len(lasts) < len(x) else None
         attention = _attend_latent if isinstance(layer.self_attn, LatentAttention) else _attend
-        x = x + attention(layer.self_attn, layer.input_layernorm(x), rotation, runs, cache)
+        attended = attention(
+            layer.self_attn, layer.input_layernorm(x), rotation, runs, cache, asked
+        )
+        x = (x if asked is None else x[asked]) + attended
         normed = layer.post_attention_layernorm(x)
         if isinstance(layer.mlp, MixtureOfExperts):
             x = x + layer.mlp(normed[None], None, False)[0][0]
@@ -106,21 +114,29 @@ def decode(model: Any, x: Tensor, runs: Sequence[Run], cache: SlotCache) -> Tens
 
 
 def _attend(
-    attention: Attention, x: Tensor, rotation: Rotation, runs: Sequence[Run], cache: SlotCache
+    attention: Attention,
+    x: Tensor,
+    rotation: Rotation,
+    runs: Sequence[Run],
+    cache: SlotCache,
+    asked: Tensor | None,
 ) -> Tensor:
-    q, k, v = (
-        project(x)[None].unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )  # each (1, heads, T, d)
-    q, k = rotate_halves(q, rotation), rotate_halves(k, rotation)
+    """(T, D) -> (T, D), or of the `asked` tokens, the last of each run, (runs, D)."""
+
+    def heads(project: Any, x: Tensor) -> Tensor:  # (1, heads, tokens, d)
+        return linear(project, x)[None].unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+
+    q = heads(attention.q_proj, x if asked is None else x[asked])
+    q = rotate_halves(q, _rotation_of(asked, rotation))
+    k, v = heads(attention.k_proj, x), heads(attention.v_proj, x)
+    k = rotate_halves(k, rotation)
     answers = []
-    for run in runs:
+    for number, run in enumerate(runs):
         own = slice(run.start, run.stop)
         keys, values = cache.update(attention.index, run, k[0, :, own], v[0, :, own])
-        answers.append(
-            attend(q[:, :, own], keys, values, seen_by(run, x.device), attention.scale)[0]
-        )
-    return attention.o_proj(torch.cat(answers))
+        mine = q[:, :, own if asked is None else slice(number, number + 1)]
+        answers.append(_attend_run(mine, keys, values, run, attention.scale))
+    return linear(attention.o_proj, torch.cat(answers))
 
 
 def _attend_latent(
@@ -129,23 +145,40 @@ def _attend_latent(
     rotation: Rotation,
     runs: Sequence[Run],
     cache: SlotCache,
+    asked: Tensor | None,
 ) -> Tensor:
-    q = attention.queries(x)[None].unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+    """As `_attend`."""
+    q = attention.queries(x if asked is None else x[asked])[None]
+    q = q.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
     q_plain, q_rotated = q.split([attention.plain, attention.rotated], dim=-1)
-    q = torch.cat([q_plain, rotate_pairs(q_rotated, rotation)], dim=-1)  # (1, heads, T, d)
+    q_rotated = rotate_pairs(q_rotated, _rotation_of(asked, rotation))
+    q = torch.cat([q_plain, q_rotated], dim=-1)  # (1, heads, tokens, d)
     widths = [attention.rank, attention.rotated]
     latent, k_rotated = attention.kv_a_proj_with_mqa(x).split(widths, dim=-1)
     latent = attention.kv_a_layernorm(latent)[None]
     k_rotated = rotate_pairs(k_rotated[None, None], rotation)[0]  # (1, T, rotated)
     answers = []
-    for run in runs:
+    for number, run in enumerate(runs):
         own = slice(run.start, run.stop)
         kept = cache.update(attention.index, run, latent[:, own], k_rotated[:, own])
         keys, values = attention.keys_and_values(*kept)
-        answers.append(
-            attend(q[:, :, own], keys, values, seen_by(run, x.device), attention.scale)[0]
-        )
+        mine = q[:, :, own if asked is None else slice(number, number + 1)]
+        answers.append(_attend_run(mine, keys, values, run, attention.scale))
     return attention.o_proj(torch.cat(answers))
+
+
+def _rotation_of(asked: Tensor | None, rotation: Rotation) -> Rotation:
+    if asked is None:
+        return rotation
+    return Rotation(rotation.cos[:, asked], rotation.sin[:, asked])
+
+
+def _attend_run(q: Tensor, keys: Tensor, values: Tensor, run: Run, scale: float) -> Tensor:
+    """(1, heads, n, d) queries of a run's last n tokens over its row -> (n, heads * v width)."""
+    if q.shape[2] > 1 and keys.shape == values.shape and attends(q, q.shape[-1]):
+        return attend_text(q[0], keys[0], values[0], scale)
+    seen = None if q.shape[2] == 1 else seen_by(run, q.device)
+    return attend(q, keys, values, seen, scale)[0]
 
 
 def seen_by(run: Run, device: torch.device) -> Tensor | None:

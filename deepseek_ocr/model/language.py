@@ -20,6 +20,7 @@ from .config_parts import TextConfig
 from .elementwise import rms_norm, swiglu
 from .experts import Experts
 from .masking import Spans, Visible
+from .native.linear import gated, linear
 from .rotary import Rotation, attention_scale, rotate_halves, rotate_pairs
 
 
@@ -182,7 +183,10 @@ class Mlp(nn.Module):
         self.down_proj = nn.Linear(hidden, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
+        hidden = gated(self.gate_proj, self.up_proj, x)
+        if hidden is None:
+            hidden = swiglu(self.gate_proj(x), self.up_proj(x))
+        return linear(self.down_proj, hidden)
 
 
 class MixtureOfExperts(nn.Module):

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .config_parts import SamConfig
+from .native import attention
+from .native.linear import linear
 from .position_attention import attend_with_positions
 
 CPU_PATCHES = 4096
 """Patches that a CPU takes through the encoder together: one overview, or two tiles of 640."""
 
-CPU_MLP_PATCHES = 800
+CPU_MLP_PATCHES = 768
 """Of those, how many pass through a frozen MLP together."""
 
 
@@ -107,12 +109,12 @@ class SamBlock(GradientCheckpointingLayer):
         self.mlp = SamMlp(width, int(width * config.mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = self.attn(self.norm1(x), residual=x)
+        return self.mlp(self.norm2(x), residual=x)
 
 
 class SamAttention(nn.Module):
-    """(B, h, w, C) -> the same, within windows, with decomposed relative positions.
+    """(B, h, w, C) -> the same, within windows, with decomposed relative positions; + `residual`.
 
     `window_size` 0 is one window over the whole view, whose position tables are made for
     `config.image_size`; other sides interpolate them.
@@ -130,13 +132,22 @@ class SamAttention(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.empty(2 * grid - 1, head_dim))
         self.rel_pos_w = nn.Parameter(torch.empty(2 * grid - 1, head_dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.project(x)
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        qkv = linear(self.qkv, x).unflatten(-1, (3, self.num_heads, -1))  # (B, h, w, 3, H, d)
+        if not self.learns(qkv) and attention.attends(qkv, qkv.shape[-1]):
+            attended = self.attend_natively(qkv)
+        else:
+            attended = self.attend_windows(x, *qkv.unbind(3))
+        return linear(self.proj, attended, residual=residual)
+
+    def attend_windows(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Each (B, h, w, H, d), projected from `x` -> (B, h, w, C)."""
         if not self.window_size:
-            return self.proj(self.attend(q, k, v))
+            return self.attend(q, k, v)
         # Positions beyond the view take part as keys, without a mask, as published
         # (`deepencoder.py:851`); there are no queries of theirs to answer.
-        _, no_key, no_value = self.project(x.new_zeros(1, 1, 1, x.shape[-1]))
+        nothing = self.qkv(x.new_zeros(1, 1, 1, x.shape[-1]))
+        _, no_key, no_value = nothing.unflatten(-1, (3, self.num_heads, -1)).unbind(3)
         size = self.window_size
         k, v = fill_up(k, no_key, size), fill_up(v, no_value, size)
         rows = []
@@ -147,11 +158,23 @@ class SamAttention(nn.Module):
                 attended = self.attend(*(to_windows(part, *grid) for part in parts))
                 row.append(from_windows(attended, *grid))
             rows.append(torch.cat(row, dim=2))
-        return self.proj(torch.cat(rows, dim=1))
+        return torch.cat(rows, dim=1)
 
-    def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, h, w, C) -> queries, keys, values, each (B, h, w, H, d)."""
-        return self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(3)
+    def learns(self, qkv: Tensor) -> bool:
+        """Whether gradients must come back through the attention."""
+        parts = (qkv, self.rel_pos_h, self.rel_pos_w)
+        return torch.is_grad_enabled() and any(part.requires_grad for part in parts)
+
+    @torch.compiler.disable
+    def attend_natively(self, qkv: Tensor) -> Tensor:
+        """(B, h, w, 3, H, d) -> (B, h, w, C), windows and all, in C."""
+        window = (self.window_size,) * 2 if self.window_size else qkv.shape[1:3]
+        nothing = self.qkv.bias.view(qkv.shape[3:])  # what a place of zeros would give
+        tables = [
+            distance_table(table, size)
+            for table, size in zip((self.rel_pos_h, self.rel_pos_w), window, strict=True)
+        ]
+        return attention.attend_views(qkv, window, nothing, tables)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries of a window's first rows and columns (W, h', w', H, d) -> (W, h', w', C).
@@ -212,30 +235,47 @@ def from_windows(windows: Tensor, rows: int, columns: int) -> Tensor:
     return grid.flatten(3, 4).flatten(1, 2)
 
 
-def relative_table(table: Tensor, size: int) -> Tensor:
-    """(distances, d) -> (size, size, d): the row of each query and key, linearly interpolated."""
+def distance_table(table: Tensor, size: int) -> Tensor:
+    """(distances, d) -> (2 * size - 1, d): the same for another side, linearly interpolated."""
     length = 2 * size - 1
-    if table.shape[0] != length:
-        resized = F.interpolate(table.float().T[None], size=length, mode="linear")
-        table = resized[0].T.to(table.dtype)
+    if table.shape[0] == length:
+        return table
+    resized = F.interpolate(table.float().T[None], size=length, mode="linear")
+    return resized[0].T.to(table.dtype)
+
+
+def relative_table(table: Tensor, size: int) -> Tensor:
+    """(distances, d) -> (size, size, d): the row of each query and key."""
     position = torch.arange(size, device=table.device)
-    return table[position[:, None] - position[None, :] + size - 1]
+    return distance_table(table, size)[position[:, None] - position[None, :] + size - 1]
 
 
 class SamMlp(nn.Module):
-    """Two linear layers with exact GELU."""
+    """Two linear layers with exact GELU; + `residual`."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
         self.lin1 = nn.Linear(width, hidden)
         self.lin2 = nn.Linear(hidden, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or self.lin1.weight.requires_grad:
-            return self.lin2(F.gelu(self.lin1(x)))
+    def learns(self, x: Tensor) -> bool:
+        """Whether gradients must come back through it."""
+        return x.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if x.device.type != "cpu" or (torch.is_grad_enabled() and self.learns(x)):
+            out = self.lin2(F.gelu(self.lin1(x)))
+            return out if residual is None else residual + out
         # the wide product stays small: new memory for the whole of it takes a tenth of the time
-        parts = x.flatten(0, -2).split(CPU_MLP_PATCHES)
-        return torch.cat([self.lin2(F.gelu(self.lin1(part))) for part in parts]).view_as(x)
+        rows, width = x.flatten(0, -2), self.lin1.out_features
+        rests = None if residual is None else residual.flatten(0, -2)
+        hidden, out = x.new_empty(CPU_MLP_PATCHES, width), torch.empty_like(rows)
+        for start in range(0, len(rows), CPU_MLP_PATCHES):
+            own = slice(start, start + CPU_MLP_PATCHES)
+            wide = linear(self.lin1, rows[own], activation="gelu", out=hidden[: len(rows[own])])
+            rest = None if rests is None else rests[own]
+            linear(self.lin2, wide, residual=rest, out=out[own])
+        return out.view_as(x)
 
 
 class ChannelNorm(nn.Module):

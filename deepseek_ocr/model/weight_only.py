@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .expert_products import apply_natively
 from .experts import Experts
+from .native.linear import takes_experts
 
 BITS = {"int8": 8, "int4": 4}
 """The value of `quantize` -> bits of a weight."""
@@ -71,9 +73,13 @@ class PackedMatrices(nn.Module):
 
 def pack_bytes(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """(out, in) -> codes (out, in) int8, scales (out,) float32."""
-    exact = matrix.float()
-    scales = exact.abs().amax(1) / 127
-    codes = (exact / scales.clamp(min=1e-30)[:, None]).round_().to(torch.int8)
+    codes = torch.empty(matrix.shape, dtype=torch.int8, device=matrix.device)
+    scales = torch.empty(len(matrix), device=matrix.device)
+    for start in range(0, len(matrix), PART):  # in float32 a large head would take gigabytes
+        own = slice(start, start + PART)
+        exact = matrix[own].float()
+        scales[own] = exact.abs().amax(1) / 127
+        codes[own] = (exact / scales[own].clamp(min=1e-30)[:, None]).round_()
     return codes, scales
 
 
@@ -118,6 +124,10 @@ class WeightOnlyExperts(nn.Module):
         self.down_proj = PackedMatrices(experts.down_proj, bits)
 
     def forward(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        stacks = self.gate_up_proj, self.down_proj
+        if stacks[0].bits == 8 and takes_experts(x, *(stack.codes for stack in stacks)):
+            codes, scales = [s.codes for s in stacks], (stacks[0].scales, stacks[1].scales)
+            return apply_natively(x, chosen, weights, codes[0], codes[1], scales)
         out = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
         for expert in chosen.unique().tolist():
             tokens, places = (chosen == expert).nonzero(as_tuple=True)

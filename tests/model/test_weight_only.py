@@ -157,3 +157,11 @@ def test_what_cannot_be_packed_is_refused(nano):
     with pytest.raises(UserError, match="int4 needs rows of a multiple of 32 weights"):
         with_quantized_weights(nano, "int4")  # nano's experts are 112 wide
     assert list(map(id, nano.modules())) == before
+
+
+def test_packing_leaves_the_weights_as_they_were():
+    matrix = torch.randn(9, 64)
+    before = matrix.clone()
+    pack_bytes(matrix)
+    pack_nibbles(matrix)
+    assert torch.equal(matrix, before)

@@ -189,6 +189,33 @@ INLINE void dots_rounded(const char *weights, int64_t columns, const float *cons
   for (int r = 0; r < R; r++)
     for (int i = 0; i < C; i++) out[r][i] = _mm512_reduce_add_ps(sums[r][i]);
 }
+/* Sixteen rows of sixteen pairs -> sixteen pairs of sixteen rows, `step` numbers apart. */
+INLINE void turn(const __m512i in[16], uint16_t *out, int64_t step) {
+  __m512i a[16], b[16];
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32(in[i], in[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32(in[i], in[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+    b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+    b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+    b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    a[i] = _mm512_shuffle_i32x4(b[i], b[i + 4], 0x88);
+    a[i + 4] = _mm512_shuffle_i32x4(b[i], b[i + 4], 0xdd);
+    a[i + 8] = _mm512_shuffle_i32x4(b[i + 8], b[i + 12], 0x88);
+    a[i + 12] = _mm512_shuffle_i32x4(b[i + 8], b[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; i++) {
+    _mm512_storeu_si512(out + i * step, _mm512_shuffle_i32x4(a[i], a[i + 8], 0x88));
+    _mm512_storeu_si512(out + (i + 4) * step, _mm512_shuffle_i32x4(a[i + 4], a[i + 12], 0x88));
+    _mm512_storeu_si512(out + (i + 8) * step, _mm512_shuffle_i32x4(a[i], a[i + 8], 0xdd));
+    _mm512_storeu_si512(out + (i + 12) * step, _mm512_shuffle_i32x4(a[i + 4], a[i + 12], 0xdd));
+  }
+}
+
 #else
 enum { HAS_ROUNDED = 0 };
 INLINE Halves round_vector(Vector v) { (void)v; return (Halves){}; }
