@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -24,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.arguments import new_parser, parse
 from benchmarks.speed_side import BATCH, FULL_POSITIONS, POSITIONS, SIDES
 from benchmarks.training import config_of, make_weights
 from benchmarks.training_side import SIZES
@@ -142,19 +141,11 @@ def print_line(label: str, row: dict[str, Any], side: str, floor: float) -> None
 
 def main() -> None:
     """All sides in turn, one table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--size", choices=tuple(SIZES), default="whole")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: CUDA where it is")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds of processes")
     parser.add_argument("--inner", type=int, default=2, help="measured repeats in a process")
     parser.add_argument("--steps", type=int, default=16, help="measured tokens in a process")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
-    parser.add_argument("--folder", type=Path, help="keep the random weights here, for other runs")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
-    if not hasattr(transformers, "UnlimitedOcrForConditionalGeneration"):
-        sys.exit("needs transformers >= 5.23, which has UnlimitedOcrForConditionalGeneration")
-    args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    args = parse(parser)
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.folder or Path(temporary)) / args.size

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -28,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.arguments import new_parser, parse
 from benchmarks.training_side import SIZES, Size
 from deepseek_ocr.model import DeepseekOcrConfig, DeepseekOcrForConditionalGeneration
 from deepseek_ocr.model.presets import nano_config
@@ -183,19 +182,11 @@ def print_table(found: dict[str, Any], args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Both sides in turn, one table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--size", choices=tuple(SIZES), help="default: full, on CUDA whole")
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: CUDA where it is")
-    parser.add_argument("--repeats", type=int, default=3, help="pairs of processes")
     parser.add_argument("--steps", type=int, default=3, help="measured steps of each, after one")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all cores")
-    parser.add_argument("--folder", type=Path, help="keep the random weights here, for other runs")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
-    if not hasattr(transformers, "UnlimitedOcrForConditionalGeneration"):
-        sys.exit("needs transformers >= 5.23, which has UnlimitedOcrForConditionalGeneration")
-    args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    args = parse(parser)
     args.size = args.size or ("whole" if args.device == "cuda" else "full")
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.folder or Path(temporary)) / args.size

@@ -15,7 +15,7 @@ show() {
 
 rm -rf "$out"
 mkdir -p "$out"
-# nano-untrained has the published architecture at 8 million parameters, and random weights: a few
+# nano-untrained has the published architecture at 7.4 million parameters, and random weights: a few
 # minutes on a CPU show every step and a falling loss, not yet a model that reads.
 show "$python" -m deepseek_ocr.cli.main synth "$out/receipts" --count 80 --seed 1 \
     --kind receipts --size 512

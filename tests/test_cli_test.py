@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
+import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 import types
@@ -24,6 +28,7 @@ from deepseek_ocr.resolution import MODES, Mode
 
 from .evaluation.samples import StubEngine, draw_pages, write_dataset
 
+ONE_HOUR = datetime.timedelta(hours=1)
 TEXTS = ["a cat", "two\nlines", "Größe 😀", "sat on", "the mat"]
 
 
@@ -131,9 +136,10 @@ def test_an_odd_reason_leaves_every_file_readable(dataset, tmp_path, use_engine)
 
 
 def results_of(out):
-    """Every result file's content, but for the seconds."""
+    """Every result file's content, but for the seconds and the date."""
     rows = [row | {"seconds": None} for row in predictions_of(out)]
     scores = json.loads((out / "metrics.json").read_text()) | {"seconds": None}
+    scores["run"]["date"] = None
     return rows, scores, (out / "report.html").read_bytes()
 
 
@@ -508,6 +514,64 @@ def test_a_benchmark_has_no_scores_but_its_tables(fox, tmp_path, use_engine, cap
         assert f"<section id={part}>" not in report
     assert "aria-label=truth" not in report.replace('"', "") and "<ins>a cat" not in report
     assert "Character error rate" not in report and "empty truth" not in report
+
+
+def test_a_benchmarks_list_of_rows_says_how_each_was_scored(fox, tmp_path, use_engine):
+    use_engine(StubEngine(lambda n: perfect(n)[::-1] if n else perfect(n)))
+    out = tmp_path / "out"
+    flags = ["--data_root", fox, "--benchmark", "fox", "--model_path", "nano", "--output_dir", out]
+    assert cli.run("test", [*map(str, flags)]) == EXIT_OK
+    report = (out / "report.html").read_text(encoding="utf-8")
+    verdicts = json.loads(re.search(r"id=index>(.*?)</script>", report)[1])["verdict"]
+    assert verdicts[0] == "F1 100.0, edit distance 0.000"
+    assert verdicts[1].startswith("F1 ") and verdicts[1] != verdicts[0]
+    assert f"<span>{verdicts[1]}</span>" in report
+    assert not any("verdict" in row for row in predictions_of(out))
+
+
+def test_metrics_say_what_computed_them_and_when(dataset, tmp_path, use_engine):
+    engine = StubEngine(perfect)
+    engine.model = types.SimpleNamespace(dtype="torch.bfloat16")
+    use_engine(engine)
+    out = tmp_path / "results"
+    before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    assert run(dataset, out) == EXIT_OK
+    made = json.loads((out / "metrics.json").read_text())["run"]
+    assert (made["device"], made["actual_device"]) == ("auto", "cpu")
+    assert (made["dtype"], made["actual_dtype"]) == ("auto", "bfloat16")
+    assert made["from_predictions_sha256"] is None
+    assert made["versions"]["pillow"] == importlib.metadata.version("pillow")
+    assert before <= datetime.datetime.fromisoformat(made["date"]) <= before + ONE_HOUR
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "python 3." in report and made["date"] not in report
+
+
+def test_metrics_say_which_answers_were_given_and_whose_endings_are_not_known(
+    dataset, tmp_path, capsys
+):
+    root, test_file = dataset
+    rows = [{"id": f"row-{n}", "prediction": text} for n, text in enumerate(TEXTS)]
+    rows[0]["status"], rows[3]["prediction"] = "truncated", " "
+    given, out = tmp_path / "given.jsonl", tmp_path / "out"
+    given.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def rescore(source, out):
+        flags = ["--data_root", root, "--test_file", test_file, "--from_predictions", source]
+        assert cli.run("test", [*map(str, flags), "--output_dir", str(out)]) == EXIT_OK
+        return json.loads((out / "metrics.json").read_text())
+
+    first = rescore(given, out)
+    digest = hashlib.sha256(given.read_bytes()).hexdigest()
+    assert first["run"]["from_predictions_sha256"] == digest
+    assert (first["run"]["actual_device"], first["run"]["actual_dtype"]) == (None, None)
+    assert first["num_statuses_assumed"] == 4
+    counts = {name: entry["count"] for name, entry in first["statuses"].items()}
+    assert (counts["truncated"], counts["ok"], counts["empty"]) == (1, 3, 1)
+    assert "(4 assumed: the answers do not say)" in capsys.readouterr().out
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "the file tells of 1 of 5 rows" in report
+    assert [row.get("status_assumed") for row in predictions_of(out)] == [None, *[True] * 4]
+    assert rescore(out, tmp_path / "again")["num_statuses_assumed"] == 4  # nobody knows more
 
 
 def test_a_test_is_not_compared_with_a_benchmark(fox, dataset, tmp_path, use_engine, capsys):

@@ -1,6 +1,7 @@
 """`deepseek-ocr info MODEL`: what a model is made of, what would train, how much memory it takes.
 
 deepseek-ocr info deepseek-ai/DeepSeek-OCR --tune lora --batch_size 4 --dtype bfloat16 --memory 24
+deepseek-ocr info run/best --quality split/test.json --data_root data --quantize int8
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ..errors import EXIT_OK, UsageError
 from ..resolution import Mode, ViewSettings, grid_side, num_image_tokens, tile_grid
 from ..training.config import TrainConfig
 from .options import POSITIONAL, parse_options
+from .quality import check_quality_flags, print_quality
 
 if TYPE_CHECKING:
     from ..training.memory.model_facts import ModelFacts
@@ -44,7 +46,21 @@ class InfoConfig:
     max_tiles: Annotated[int | None, "most tiles of a page; default: the mode's"] = None
     device: Annotated[str, "whose memory to compare with: cpu, cuda, cuda:1, mps or auto"] = "auto"
     memory: Annotated[float | None, "gigabytes to compare with, of a device elsewhere"] = None
-    dtype: Annotated[DTYPES, "of the computation; auto: bfloat16 where CUDA has it"] = "auto"
+    dtype: Annotated[
+        DTYPES,
+        "of the computation; auto: bfloat16 where CUDA has it; with --quality: as stored",
+    ] = "auto"
+    quality: Annotated[
+        Path | None, "compare quantized weights with the model's own on this test file", "FILE"
+    ] = None
+    quantize: Annotated[Literal["int8", "int4", "both"], "what --quality compares"] = "both"
+    data_root: Annotated[
+        Path | None, "folder that FILE's pictures are relative to; default: FILE's own"
+    ] = None
+    limit: Annotated[int | None, "only the first rows of FILE"] = None
+    max_new_tokens: Annotated[int, "longest answer to a row of FILE"] = 2048
+    seed: Annotated[int, "of the intervals, and of untrained presets"] = 42
+    json: Annotated[bool, "print what --quality found as JSON"] = False
 
     def __post_init__(self) -> None:
         for name in ("num_processes", "answer_tokens"):
@@ -52,10 +68,11 @@ class InfoConfig:
                 raise UsageError(f"--{name} must be at least 1, got {getattr(self, name)}")
         if self.memory is not None and not self.memory > 0:
             raise UsageError(f"--memory must be above 0, got {self.memory}")
+        check_quality_flags(self)
 
     def as_training(self) -> TrainConfig:
         """The run that these flags would be part of."""
-        shared = {name for name in vars(self) if name in TrainConfig.__dataclass_fields__}
+        shared = (vars(self).keys() - {"data_root"}) & TrainConfig.__dataclass_fields__.keys()
         return TrainConfig(
             model_path=self.model,
             data_root=Path(),
@@ -71,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         InfoConfig, argv, prog="deepseek-ocr info", description=(__doc__ or "").splitlines()[0]
     )
     training = config.as_training()
+    if config.quality is not None:
+        return print_quality(config)
     from ..training.memory.model_facts import read_facts  # here: loading torch takes seconds
 
     facts = read_facts(config.model)

@@ -43,7 +43,9 @@ def score_table(summary: Summary) -> str:
 def statuses(summary: Summary) -> str:
     """How many rows ended how."""
     counts = ", ".join(f"{entry['count']} {name}" for name, entry in summary["statuses"].items())
-    return f"{'status':12}{counts}"
+    assumed = summary["num_statuses_assumed"]
+    told = f" ({assumed} assumed: the answers do not say)" if assumed else ""
+    return f"{'status':12}{counts}{told}"
 
 
 def other_scores(summary: Summary) -> str:

@@ -1,8 +1,9 @@
-"""A model answers every row, each on disk as soon as its batch is answered."""
+"""A model answers every row, each on disk as soon as it and those before it are answered."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from .evaluate import Engine, ScoredRow, evaluate
 from .loading import PageLoader
 from .predictions import PredictionFile
 from .resuming import mark_finished, mark_unfinished
+from .running_batch import evaluate_running, runs_on
 
 
 def answer(
@@ -27,7 +29,7 @@ def answer(
     *,
     quiet: bool = False,
 ) -> list[ScoredRow]:
-    """All rows; those `kept` from an interrupted test are not answered again."""
+    """All rows, in their order; those `kept` from an interrupted test are not answered again."""
     if kept:
         say(f"resume: {len(kept)} of {len(annotations)} rows were answered before", quiet=quiet)
     else:  # what begins anew must not be taken for the rest of another
@@ -42,23 +44,38 @@ def answer(
         PageLoader(partial(load_page, config.data_root), config.num_workers) as loader,
         Progress(len(annotations), "rows", "test", start=len(rows), quiet=quiet) as progress,
     ):
-        for batch in evaluate(
+        for row in answered(
             annotations[len(rows) :],
             engine,
             loader,
             batch_size=config.batch_size,
             max_new_tokens=config.max_new_tokens,
         ):
-            for row in batch:
-                file.append(row)
-                errors, chars = errors + row.score.char_errors, chars + row.score.num_chars
-                if row.result.status == "failed":
-                    log.event("failed", row=row.annotation.id, reason=row.result.reason)
-            rows += batch
+            file.append(row)
+            rows.append(row)
+            errors, chars = errors + row.score.char_errors, chars + row.score.num_chars
+            if row.result.status == "failed":
+                log.event("failed", row=row.annotation.id, reason=row.result.reason)
             so_far = {"cer": error_rate(errors, chars)} if has_truths else {}
-            log.metrics("batch", rows=len(rows), of=len(annotations), **so_far)
+            if len(rows) % config.batch_size == 0 or len(rows) == len(annotations):
+                log.metrics("batch", rows=len(rows), of=len(annotations), **so_far)
             shown: dict[str, Any] = {
                 name: "-" if rate is None else f"{rate:.3f}" for name, rate in so_far.items()
             }
-            progress.advance(len(batch), **shown)
+            progress.advance(**shown)
     return rows
+
+
+def answered(
+    annotations: Sequence[Annotation],
+    engine: Engine,
+    loader: PageLoader,
+    *,
+    batch_size: int,
+    max_new_tokens: int,
+) -> Iterator[ScoredRow]:
+    """Scored rows in order, from a running batch where the engine has one, else batch by batch."""
+    settings = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
+    if runs_on(engine):
+        return evaluate_running(annotations, engine, loader, **settings)
+    return itertools.chain.from_iterable(evaluate(annotations, engine, loader, **settings))

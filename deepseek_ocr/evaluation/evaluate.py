@@ -40,6 +40,7 @@ class ScoredRow:
     """One row of the test file, what the model answered, and how good that is.
 
     `score` is the text's as it stands; `scores`, all families, are made once all rows are answered.
+    `is_status_assumed`: the answer came from elsewhere, and nobody said how its decoding ended.
     """
 
     annotation: Annotation
@@ -47,6 +48,7 @@ class ScoredRow:
     score: TextScore
     facts: PageFacts = NOTHING_KNOWN
     scores: RowScores | None = None
+    is_status_assumed: bool = False
 
     @property
     def prediction(self) -> str:
@@ -94,6 +96,7 @@ class ScoredRow:
             row["regions"] = annotation.to_json()["regions"]
         row |= {
             "status": result.status,
+            **({"status_assumed": True} if self.is_status_assumed else {}),
             "reason": result.reason,
             "num_tokens": result.num_tokens,
             "num_image_tokens": result.num_image_tokens,
@@ -139,7 +142,11 @@ def evaluate(
     for batch, pages in zip(batches, loader.load(references), strict=True):
         results = _answer_batch(engine, batch, pages, max_new_tokens)
         yield [
-            score_row(annotation, result, observe(annotation, None if isinstance(p, str) else p))
+            score_row(
+                annotation,
+                result,
+                observe(annotation, None if isinstance(p, str) else p, result.mode),
+            )
             for annotation, result, p in zip(batch, results, pages, strict=True)
         ]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+import functools
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -26,24 +27,40 @@ class PageFacts:
     num_text_tokens: int | None = None
 
 
+AUTO = "auto"
+"""The mode that is chosen anew for each row."""
+
 NOTHING_KNOWN = PageFacts()
 
-Observe = Callable[[Annotation, Sequence[Image.Image] | None], PageFacts]
-"""An annotation and its pages (None: they could not be opened) -> what is known of them."""
+
+class Observe(Protocol):
+    """What tells the facts of a row."""
+
+    def __call__(
+        self, annotation: Annotation, pages: Sequence[Image.Image] | None, mode: str = ""
+    ) -> PageFacts:
+        """Of pages that were seen in a mode; None: they could not be opened, "": the engine's."""
 
 
 def observer(engine: Any) -> Observe:
     """What tells the facts of rows that `engine` answers, as far as it has a processor."""
     processor = getattr(engine, "processor", None)
-    settings = None
-    if processor is not None:
-        settings = processor.image_processor.settings(engine.mode, **engine.sizes)
 
-    def observe(annotation: Annotation, pages: Sequence[Image.Image] | None) -> PageFacts:
+    @functools.cache
+    def settings_of(mode: str) -> ViewSettings | None:
+        if processor is None:
+            return None
+        views = processor.image_processor
+        chosen = mode if AUTO in (engine.mode, getattr(views, "mode", None)) else ""
+        return views.settings(chosen or engine.mode, **engine.sizes)
+
+    def observe(
+        annotation: Annotation, pages: Sequence[Image.Image] | None, mode: str = ""
+    ) -> PageFacts:
         text = annotation.text
         counted = len(processor.tokenize(text)) if processor is not None and text else None
         sizes = None if pages is None else tuple((page.width, page.height) for page in pages)
-        return page_facts(sizes, settings, counted)
+        return page_facts(sizes, settings_of(mode), counted)
 
     return observe
 

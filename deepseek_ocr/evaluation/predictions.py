@@ -163,6 +163,11 @@ def annotation_of(row: ReadRow) -> Annotation:
     )
 
 
+def status_of_text(prediction: str) -> Status:
+    """What an answer counts as of which nobody said how its decoding ended."""
+    return "ok" if prediction.strip() else "empty"
+
+
 def scored_row(row: ReadRow, annotation: Annotation) -> ScoredRow:
     """The row's answer, scored against an annotation's truth.
 
@@ -170,7 +175,8 @@ def scored_row(row: ReadRow, annotation: Annotation) -> ScoredRow:
         UserError: the status is none of the known ones.
     """
     values, prediction = row.values, row.values["prediction"]
-    status = values.get("status", "ok" if prediction.strip() else "empty")
+    is_assumed = "status" not in values or values.get("status_assumed") is True
+    status = values.get("status", status_of_text(prediction))
     if status not in STATUSES:
         raise UserError(
             f"{row.place}: 'status' is {status!r}; expected one of {', '.join(STATUSES)}"
@@ -193,7 +199,8 @@ def scored_row(row: ReadRow, annotation: Annotation) -> ScoredRow:
             _count(values, "num_text_tokens") if values.get("text") == annotation.text else None
         ),
     )
-    return score_row(annotation, result, facts)
+    row_scored = score_row(annotation, result, facts)
+    return dataclasses.replace(row_scored, is_status_assumed=is_assumed)
 
 
 def _text_or_none(values: Mapping[str, Any], key: str) -> str | None:

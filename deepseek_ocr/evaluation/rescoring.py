@@ -6,16 +6,26 @@ without, the answers' own truths count.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.annotations import Annotation
 from ..errors import UserError
+from ..files import sha256_of
 from ..inference.results import PageResult
 from ..progress import say
 from .evaluate import ScoredRow, failed, score_row
-from .predictions import PREDICTIONS_NAME, ReadRow, annotation_of, read_predictions, scored_row
+from .file_states import digest
+from .predictions import (
+    PREDICTIONS_NAME,
+    ReadRow,
+    annotation_of,
+    read_predictions,
+    scored_row,
+    status_of_text,
+)
 
 
 def given_rows(
@@ -39,6 +49,16 @@ def given_rows(
     if annotations is None:
         return [scored_row(row, annotation_of(row)) for row in rows[:limit]]
     return _matched(source, rows, annotations)
+
+
+def answers_sha256(source: Path) -> str:
+    """SHA-256 of a file of answers; of a folder of them, of all names and all their SHA-256."""
+    if not source.is_dir():
+        return sha256_of(source)
+    if (source / PREDICTIONS_NAME).exists():
+        return sha256_of(source / PREDICTIONS_NAME)
+    files = sorted(path for path in source.rglob("*.md") if path.is_file())
+    return digest([[str(path.relative_to(source)), sha256_of(path)] for path in files])
 
 
 def _matched(
@@ -93,9 +113,8 @@ def _from_file(folder: Path, annotation: Annotation, meant: Counter[str]) -> Sco
             text = path.read_bytes().decode("utf-8-sig")
         except (OSError, ValueError) as error:  # an id may be no name that a file can have
             return _missing(annotation, f"{path}: cannot be read as UTF-8 ({error})")
-        status = "ok" if text.strip() else "empty"
-        answer = PageResult(text=text, status=status, prompt=annotation.prompt)  # type: ignore[arg-type]
-        return score_row(annotation, answer)
+        answer = PageResult(text=text, status=status_of_text(text), prompt=annotation.prompt)
+        return dataclasses.replace(score_row(annotation, answer), is_status_assumed=True)
     return _missing(annotation, f"{folder}: no {annotation.id}.md")
 
 

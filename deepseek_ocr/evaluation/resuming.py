@@ -1,8 +1,9 @@
 """An interrupted test goes on where it was, and ends as if nothing had happened.
 
 While a test is unfinished, `unfinished.json` lies in its output folder and says what decides its
-answers. Rows are kept by whole batches: what is read together decides, in its last digits, what the
-model computes, so the batch that was cut is read again.
+answers. What is read together decides, in its last digits, what the model computes, so rows are
+kept up to the last one after which no row was under way (see `running_batch`), and the others are
+read again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .config import TestConfig
 from .evaluate import Engine, ScoredRow
 from .file_states import digest, file_state
 from .predictions import PREDICTIONS_NAME, read_predictions, scored_row
+from .running_batch import rows_of_a_stretch
 
 UNFINISHED_NAME = "unfinished.json"
 
@@ -52,6 +54,9 @@ _MODEL_FILES = (
 _PACKAGES = ("deepseek-ocr", "torch", "transformers", "tokenizers", "peft", "pillow")
 """What computes an answer; another version may compute another."""
 
+_STRETCH = "rows of a stretch"
+"""After each multiple of so many rows the test can begin again; known once the model is loaded."""
+
 _DIGESTS = ("rows", "pictures", "model files", "test file")
 """Parts of the identity that say nothing to a reader."""
 
@@ -76,7 +81,7 @@ def identity_of(config: TestConfig, annotations: Sequence[Annotation]) -> dict[s
 
 
 def kept_rows(config: TestConfig, annotations: Sequence[Annotation]) -> list[ScoredRow]:
-    """The rows that an interrupted test of the same arguments has answered, in whole batches.
+    """The rows of an interrupted test of the same arguments, up to where it can begin again.
 
     Raises:
         UserError: the folder holds an unfinished test of other arguments or of other data.
@@ -84,7 +89,8 @@ def kept_rows(config: TestConfig, annotations: Sequence[Annotation]) -> list[Sco
     path = config.output_dir / UNFINISHED_NAME
     if config.resume == "none" or not path.exists():
         return []
-    _check_same(config.output_dir, _read(path), identity_of(config, annotations))
+    before = _read(path)
+    _check_same(config.output_dir, before, identity_of(config, annotations))
     predictions = config.output_dir / PREDICTIONS_NAME
     if not predictions.exists():
         return []
@@ -98,7 +104,7 @@ def kept_rows(config: TestConfig, annotations: Sequence[Annotation]) -> list[Sco
             )
         rows.append(scored_row(row, annotation))
     if len(rows) < len(annotations):
-        del rows[len(rows) - len(rows) % config.batch_size :]
+        del rows[len(rows) - len(rows) % _stretch(before, path) :]
     return rows
 
 
@@ -127,7 +133,10 @@ def check_same_device(config: TestConfig, engine: Engine) -> None:
 
 def mark_unfinished(config: TestConfig, annotations: Sequence[Annotation], engine: Engine) -> None:
     """From now on, until `mark_finished`, the test in this folder can be resumed."""
-    identity = identity_of(config, annotations) | {"device": _device_of(engine)}
+    identity = identity_of(config, annotations) | {
+        "device": _device_of(engine),
+        _STRETCH: rows_of_a_stretch(engine, config.batch_size),
+    }
     write_atomic(config.output_dir / UNFINISHED_NAME, json.dumps(identity, indent=2) + "\n")
 
 
@@ -159,6 +168,16 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: cannot be read; begin anew with --resume none")
     return content
+
+
+def _stretch(before: dict[str, Any], path: Path) -> int:
+    rows = before.get(_STRETCH)
+    if not isinstance(rows, int) or rows < 1:
+        raise UserError(
+            f"{path}: {_STRETCH!r} is {rows!r}; expected a number above 0: begin anew with "
+            "--resume none"
+        )
+    return rows
 
 
 def _device_of(engine: Engine) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from .config import TestConfig
 from .evaluate import Engine, ScoredRow
 from .predictions import PREDICTIONS_NAME, write_predictions
 from .report import REPORT_NAME, OtherRun, write_report
+from .rescoring import answers_sha256
 from .resuming import mark_finished
 from .scores import score_texts
 from .scoring import in_processes, score_all
@@ -78,14 +80,13 @@ def run_test(config: TestConfig, plan: TestPlan, *, quiet: bool = False) -> Test
     The folder must exist. A finished test's results there are replaced, its logs continued.
     """
     log = RunLog(config.output_dir, "test")
-    test_file = None if config.test_file is None else sha256_of(config.test_file)
-    source = config.to_json() | {"test_file_sha256": test_file}
+    source = config.to_json() | _sources(config)
     log.event(
         "start",
         arguments=source
         | {"output_dir": str(config.output_dir), "num_workers": config.num_workers},
         versions=versions(),
-        device=getattr(plan.engine, "device", config.device),
+        **_computed_on(plan.engine),
         rows=len(plan.annotations),
         answered_before=len(plan.kept),
     )
@@ -132,15 +133,40 @@ def _test(
     write_predictions(config.output_dir / PREDICTIONS_NAME, rows, has_truths=has_truths)
     table = _benchmark_table(config, rows)
     summary = {
-        "run": source,
+        "run": source
+        | _computed_on(plan.engine, prefix="actual_")
+        | {"versions": versions(), "date": _now()},
         **(summarize(rows, seed=config.seed) if has_truths else summarize_without_truths(rows)),
         "baseline": _baseline(plan.baseline, rows, beside, config.seed),
         "comparison": None if plan.other is None else compare(rows, plan.other, seed=config.seed),
         "benchmark": None if table is None else {"name": config.benchmark, **table.to_json()},
     }
-    report = _write_results(config, plan, rows, beside, summary)
+    report = _write_results(config, plan, rows, beside, summary, table)
     mark_finished(config.output_dir)
     return TestOutcome(rows=rows, summary=summary, report=report, table=table)
+
+
+def _sources(config: TestConfig) -> dict[str, str | None]:
+    """SHA-256 of the files that are tested with."""
+    file, answers = config.test_file, config.from_predictions
+    return {
+        "test_file_sha256": None if file is None else sha256_of(file),
+        "from_predictions_sha256": None if answers is None else answers_sha256(answers),
+    }
+
+
+def _computed_on(engine: Engine | None, prefix: str = "") -> dict[str, str | None]:
+    """What `auto` came to; None of answers that were there already."""
+    model = getattr(engine, "model", None)
+    found = {"device": getattr(engine, "device", None), "dtype": getattr(model, "dtype", None)}
+    return {
+        prefix + name: None if value is None else str(value).removeprefix("torch.")
+        for name, value in found.items()
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _baseline(
@@ -184,14 +210,16 @@ def _write_results(
     rows: Sequence[ScoredRow],
     beside: Sequence[ScoredRow] | None,
     summary: dict[str, Any],
+    table: BenchmarkTable | None,
 ) -> Path:
     """`metrics.json` and the report; the report's path."""
     write_summary(config.output_dir / METRICS_JSON_NAME, summary)
     report = config.output_dir / REPORT_NAME
+    undated = {name: value for name, value in summary["run"].items() if name != "date"}
     write_report(
         report,
-        _report_rows(rows, beside, has_truths=config.benchmark is None),
-        summary,
+        _report_rows(rows, beside, table),
+        summary | {"run": undated},  # so that the same answers give the same page
         open_page=partial(load_page, config.data_root),
         other=None if plan.other is None else _other_run(rows, plan.other),
     )
@@ -199,10 +227,18 @@ def _write_results(
 
 
 def _report_rows(
-    rows: Sequence[ScoredRow], beside: Sequence[ScoredRow] | None, *, has_truths: bool
+    rows: Sequence[ScoredRow],
+    beside: Sequence[ScoredRow] | None,
+    table: BenchmarkTable | None,
 ) -> list[dict[str, Any]]:
-    """The rows of `predictions.jsonl`, with the baseline's answers and without times."""
-    written = [row.to_json(has_truth=has_truths) | {"seconds": 0.0} for row in rows]
+    """The rows of `predictions.jsonl` without times, with what others say of them.
+
+    That is the baseline's answer, or how the benchmark scored it.
+    """
+    written = [row.to_json(has_truth=table is None) | {"seconds": 0.0} for row in rows]
+    if table is not None:
+        for row in written:
+            row["verdict"] = table.verdicts.get(row["id"], "")
     for row, other in zip(written, beside or (), strict=False):
         row |= {"baseline_prediction": other.prediction, "baseline_cer": other.score.cer}
     return written

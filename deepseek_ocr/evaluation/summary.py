@@ -42,6 +42,7 @@ def summarize(rows: Sequence[ScoredRow], *, seed: int) -> dict[str, Any]:
         "num_documents": bootstrap.num_documents,
         "num_empty_truths": sum(not row.truth for row in rows),
         "statuses": count_statuses(rows),
+        "num_statuses_assumed": count_assumed(rows),
         "scores": _text_scores([s.texts for s in scores], bootstrap),
         "graphemes": {"cer": _grapheme_rates(scores, bootstrap)},
         "words": _words(scores),
@@ -62,6 +63,7 @@ def summarize_without_truths(rows: Sequence[ScoredRow]) -> dict[str, Any]:
         "num_documents": len({row.document for row in rows}),
         "num_empty_truths": None,
         "statuses": count_statuses(rows),
+        "num_statuses_assumed": count_assumed(rows),
         **dict.fromkeys(families),
         "tokens": _tokens(rows),
         "breakdowns": {},
@@ -118,6 +120,11 @@ def _of_those(
     """The summary of the rows that take part; None where none does."""
     taking_part = [score for score in scores if score is not None]
     return summarize_them(taking_part) if taking_part else None
+
+
+def count_assumed(rows: Sequence[ScoredRow]) -> int:
+    """Statuses that nobody gave: of answers from elsewhere."""
+    return sum(row.is_status_assumed for row in rows)
 
 
 def count_statuses(rows: Sequence[ScoredRow]) -> dict[str, dict[str, float]]:

@@ -1,10 +1,11 @@
 """A test in a process of its own that is killed at a chosen write; started by `test_resuming`.
 
-python -m tests.evaluation.killed_run NUMBER TORN FLAG...
+python -m tests.evaluation.killed_run NUMBER TORN ENGINE FLAG...
 
 NUMBER counts from 0 every moment at which something is put on disk (sync, rename, removal); at that
 one the process ends as if the power went, with TORN=1 in the middle of the line that it writes. A
-number beyond the last: the test runs to its end, and the number of moments is printed.
+number beyond the last: the test runs to its end, and the number of moments is printed. ENGINE is
+`whole`, which answers whole batches, or `running`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from deepseek_ocr.cli import main as cli
 
-from .samples import StubEngine
+from .samples import RunningStub, StubEngine
 
 ANSWERS = ["a cat", "two lines", "Größe 😀", "", "the matt", "sat", "x"]
 
@@ -57,10 +58,11 @@ def tear(descriptor: int) -> None:
         return
 
 
-def main(moment: int, torn: bool, flags: list[str]) -> int:
+def main(moment: int, torn: bool, engine: str, flags: list[str]) -> int:
     """Run `test.py` with an engine whose answers are known, killed at that moment."""
     module = types.ModuleType("engine")
-    module.load_engine = lambda *_, **__: StubEngine(answer)  # type: ignore[attr-defined]
+    kind = {"whole": StubEngine, "running": RunningStub}[engine]
+    module.load_engine = lambda *_, **__: kind(answer)  # type: ignore[attr-defined]
     sys.modules["deepseek_ocr.inference.engine"] = module
     counted = kill_at(moment, torn)
     code = cli.run("test", flags)
@@ -69,4 +71,4 @@ def main(moment: int, torn: bool, flags: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(int(sys.argv[1]), sys.argv[2] == "1", sys.argv[3:]))
+    raise SystemExit(main(int(sys.argv[1]), sys.argv[2] == "1", sys.argv[3], sys.argv[4:]))

@@ -48,3 +48,20 @@ def test_the_engines_own_settings_and_tokenizer_count():
     facts = observer(engine)(row, [open_grey("0.png")])
     assert asked == [("tiny", {"base_size": None})]
     assert (facts.num_tiles, facts.num_vision_tokens, facts.num_text_tokens) == (0, 64, 3)
+
+
+def test_with_mode_auto_the_facts_are_of_the_mode_that_each_row_was_seen_in():
+    engine = SimpleNamespace(
+        mode="auto",
+        sizes={},
+        processor=SimpleNamespace(
+            image_processor=SimpleNamespace(mode="gundam", settings=MODES.get),
+            tokenize=str.split,
+        ),
+    )
+    (row,) = annotations(["a cat"])
+    observe = observer(engine)
+    seen = [observe(row, [open_grey("0.png")], mode).num_vision_tokens for mode in ("tiny", "base")]
+    assert seen == [64, 256]
+    engine.mode = "small"  # one mode for all: what each was seen in need not be told
+    assert observer(engine)(row, [open_grey("0.png")], "tiny").num_vision_tokens == 100

@@ -10,7 +10,7 @@ import pytest
 from deepseek_ocr.errors import UsageError, UserError
 from deepseek_ocr.evaluation.config import TestConfig
 from deepseek_ocr.evaluation.predictions import write_predictions
-from deepseek_ocr.evaluation.rescoring import given_rows
+from deepseek_ocr.evaluation.rescoring import answers_sha256, given_rows
 
 from .samples import annotations, scored
 
@@ -89,6 +89,28 @@ def test_an_id_that_no_file_can_have_fails_its_row_alone(tmp_path, name):
     (tmp_path / "row-0.md").write_text("a cat")
     read = given_rows(tmp_path, rows, None)
     assert [row.result.status for row in read] == ["ok", "failed"]
+
+
+def test_answers_are_known_by_a_sum_of_their_files(tmp_path):
+    folder, single = tmp_path / "answers", tmp_path / "p.jsonl"
+    (folder / "b").mkdir(parents=True)
+    (folder / "a.md").write_text("a cat")
+    sums = [answers_sha256(folder)]
+    (folder / "b" / "c.md").write_text("sat on")
+    sums.append(answers_sha256(folder))
+    (folder / "b" / "c.md").rename(folder / "b" / "d.md")
+    sums.append(answers_sha256(folder))
+    single.write_text("{}")
+    sums.append(answers_sha256(single))
+    assert len(set(sums)) == 4
+    single.rename(folder / "predictions.jsonl")
+    assert answers_sha256(folder) == sums[3]
+
+
+def test_of_files_nobody_knows_how_their_answers_ended(tmp_path):
+    (tmp_path / "row-0.md").write_text("a cat")
+    answered, missing = given_rows(tmp_path, annotations(TRUTHS[:2]), None)
+    assert (answered.is_status_assumed, missing.is_status_assumed) == (True, False)
 
 
 def test_the_mark_that_some_editors_begin_a_file_with_is_no_part_of_it(tmp_path):

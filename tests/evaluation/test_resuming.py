@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import random
 import re
@@ -23,9 +24,11 @@ from deepseek_ocr.files import alone_in
 from tests.conftest import REPOSITORY
 
 from .killed_run import ANSWERS
-from .samples import StubEngine, write_dataset
+from .samples import RunningStub, StubEngine, write_dataset
 
-FLAGS = ["--model_path", "nano", "--batch_size", "2"]
+FLAGS = ["--model_path", "nano"]
+BATCH_SIZES = {"whole": 2, "running": 1}
+"""Of the two kinds of engines, so that there is something to keep of seven rows."""
 NO_KILL = 10**6
 
 
@@ -36,73 +39,86 @@ def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("data"), truths)
 
 
-def run(dataset, out, *flags, moment=NO_KILL, torn=False) -> subprocess.CompletedProcess:
+def run(dataset, out, engine, *, moment=NO_KILL, torn=False) -> subprocess.CompletedProcess:
     root, test_file = dataset
-    arguments = ["--data_root", root, "--test_file", test_file, "--output_dir", out, *FLAGS, *flags]
-    command = [sys.executable, "-m", "tests.evaluation.killed_run", moment, int(torn), *arguments]
+    arguments = ["--data_root", root, "--test_file", test_file, "--output_dir", out, *FLAGS]
+    arguments += ["--batch_size", BATCH_SIZES[engine]]
+    program = [sys.executable, "-m", "tests.evaluation.killed_run"]
+    command = [*program, moment, int(torn), engine, *arguments]
     return subprocess.run([*map(str, command)], cwd=REPOSITORY, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(dataset, tmp_path_factory):
-    """(results, number of moments at which a kill makes a difference)."""
-    out = tmp_path_factory.mktemp("undisturbed") / "results"
-    done = run(dataset, out)
-    assert done.returncode == 3, done.stderr  # one row fails
-    return results_of(out), int(done.stdout.splitlines()[-1])
+    """Kind of engine -> (results, number of moments at which a kill makes a difference)."""
+
+    @functools.cache
+    def finished(engine):
+        out = tmp_path_factory.mktemp("undisturbed") / "results"
+        done = run(dataset, out, engine)
+        assert done.returncode == 3, done.stderr  # one row fails
+        return results_of(out), int(done.stdout.splitlines()[-1])
+
+    return finished
 
 
 def results_of(out: Path) -> dict[str, object]:
-    """Every file but the logs, without seconds."""
+    """Every file but the logs, without seconds and date."""
     files = {}
     for path in sorted(out.iterdir()):
         if path.name in ("experiment_logs.txt", "metrics.jsonl"):
             continue
-        files[path.name] = re.sub(r'"seconds": [\d.]+', '"seconds": 0', path.read_text())
+        timeless = re.sub(r'"seconds": [\d.]+', '"seconds": 0', path.read_text())
+        files[path.name] = re.sub(r'"date": "[^"]+"', '"date": ""', timeless)
     return files
 
 
-def check_killed_and_resumed(dataset, undisturbed, out, moment, torn):
-    killed = run(dataset, out, moment=moment, torn=torn)
+def check_killed_and_resumed(dataset, undisturbed, out, moment, torn, engine):
+    killed = run(dataset, out, engine, moment=moment, torn=torn)
     assert killed.returncode == -signal.SIGKILL
-    resumed = run(dataset, out)
+    resumed = run(dataset, out, engine)
     assert resumed.returncode == 3, resumed.stderr
-    assert results_of(out) == undisturbed[0]
+    assert results_of(out) == undisturbed(engine)[0]
 
 
-@pytest.mark.parametrize("share", [0.25, 0.55, 0.85])
-def test_a_killed_test_goes_on_to_the_same_bytes(dataset, undisturbed, tmp_path, share):
-    moment = int(share * undisturbed[1]) + random.Random(share).randrange(3)
+@pytest.mark.parametrize(
+    "share, engine", [(0.25, "whole"), (0.55, "whole"), (0.85, "whole"), (0.7, "running")]
+)
+def test_a_killed_test_goes_on_to_the_same_bytes(dataset, undisturbed, tmp_path, share, engine):
+    moment = int(share * undisturbed(engine)[1]) + random.Random(share).randrange(3)
     torn = random.Random(moment).random() < 0.5
-    check_killed_and_resumed(dataset, undisturbed, tmp_path / "out", moment, torn)
+    check_killed_and_resumed(dataset, undisturbed, tmp_path / "out", moment, torn, engine)
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_test_may_be_killed_at_every_write(dataset, undisturbed, tmp_path, torn):
-    for moment in range(undisturbed[1]):
-        check_killed_and_resumed(dataset, undisturbed, tmp_path / str(moment), moment, torn)
+@pytest.mark.parametrize("engine", BATCH_SIZES)
+def test_a_test_may_be_killed_at_every_write(dataset, undisturbed, tmp_path, torn, engine):
+    for moment in range(undisturbed(engine)[1]):
+        check_killed_and_resumed(dataset, undisturbed, tmp_path / str(moment), moment, torn, engine)
 
 
 def test_a_test_killed_twice_goes_on_too(dataset, undisturbed, tmp_path):
-    moments = undisturbed[1]
-    assert run(dataset, tmp_path, moment=moments // 3).returncode == -signal.SIGKILL
-    check_killed_and_resumed(dataset, undisturbed, tmp_path, moments // 4, torn=True)
+    moments = undisturbed("whole")[1]
+    first = run(dataset, tmp_path, "whole", moment=moments // 3)
+    assert first.returncode == -signal.SIGKILL
+    check_killed_and_resumed(dataset, undisturbed, tmp_path, moments // 4, True, "whole")
 
 
 @pytest.fixture
 def test_py(dataset, tmp_path, monkeypatch):
     """Runs `test.py` in this process; a number as `interrupted_at` is the row that Ctrl-C meets."""
 
-    def run_here(*flags, interrupted_at=None, data=dataset):
+    def run_here(*flags, interrupted_at=None, data=dataset, engine=StubEngine, answers=ANSWERS):
         def answer(number):
-            return KeyboardInterrupt() if number == interrupted_at else ANSWERS[number]
+            return KeyboardInterrupt() if number == interrupted_at else answers[number]
 
         module = types.ModuleType("engine")
-        module.load_engine = lambda *_, **__: StubEngine(answer)
+        module.load_engine = lambda *_, **__: engine(answer)
         monkeypatch.setitem(sys.modules, "deepseek_ocr.inference.engine", module)
         root, test_file = data
         files = ["--data_root", root, "--test_file", test_file, "--output_dir", tmp_path / "out"]
+        flags = ["--batch_size", "2", *flags]
         return cli.run("test", [*map(str, files), *FLAGS, *flags])
 
     return run_here
@@ -115,6 +131,35 @@ def test_rows_that_were_answered_are_not_answered_again(test_py, tmp_path, capsy
     log = (tmp_path / "out" / "experiment_logs.txt").read_text()
     assert re.findall(r"answered_before=(\d+)", log) == ["0", "4"]
     assert not (tmp_path / "out" / "unfinished.json").exists()
+
+
+@pytest.mark.parametrize("interrupted_at, kept", [(3, 0), (10, 8), (15, 8), (17, 16), (19, 16)])
+def test_in_a_running_batch_every_row_meets_the_same_others_again(
+    test_py, tmp_path, interrupted_at, kept
+):
+    """As the last digits of its answer depend on them."""
+    truths = [f"text {number}" for number in range(20)]
+    stub = functools.partial(RunningStub, tells=True)
+    settings = {"data": write_dataset(tmp_path / "data", truths), "engine": stub, "answers": truths}
+    out = tmp_path / "out"
+    assert test_py(**settings) == EXIT_OK
+    at_once = results_of(out)
+    assert "beside [0, 1]" in at_once["predictions.jsonl"]
+    assert test_py(**settings, interrupted_at=interrupted_at) == EXIT_INTERRUPTED
+    assert test_py(**settings) == EXIT_OK
+    assert results_of(out) == at_once
+    log = (out / "experiment_logs.txt").read_text()
+    assert re.findall(r"answered_before=(\d+)", log) == ["0", "0", str(kept)]
+
+
+def test_a_mark_without_a_stretch_is_refused(test_py, tmp_path, capsys):
+    assert test_py(interrupted_at=5) == EXIT_INTERRUPTED
+    mark = tmp_path / "out" / "unfinished.json"
+    content = json.loads(mark.read_text())
+    for wrong in (None, 0, "4"):
+        mark.write_text(json.dumps(content | {"rows of a stretch": wrong}))
+        assert test_py() == EXIT_REFUSED
+        assert "expected a number above 0" in capsys.readouterr().err
 
 
 def test_other_arguments_are_refused_with_the_difference_named(test_py, tmp_path, capsys):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from deepseek_ocr.training import TrainConfig
+from deepseek_ocr.training.batching.batches import Collator, PageDataset
 from deepseek_ocr.training.checkpoints import saving
 
-from .samples import make_rows, save_small_model, write_rows
+from .samples import make_rows, mixed_rows, save_small_model, small_processor, write_rows
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,19 @@ def folder(tmp_path_factory):
     write_rows(folder / "train.json", rows[:5])
     write_rows(folder / "val.json", rows[5:])
     return folder
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Of `mixed_rows`: the inputs of rows with one picture, none, two, one with tiles, none, one."""
+    folder = tmp_path_factory.mktemp("pages")
+    dataset = PageDataset(mixed_rows(folder), small_processor(), folder)
+    return [dataset[i] for i in range(len(dataset))]
+
+
+@pytest.fixture(scope="module")
+def collator():
+    return Collator(small_processor())
 
 
 @pytest.fixture

@@ -9,29 +9,15 @@ import pytest
 import torch
 
 from deepseek_ocr.training import TrainingError, train
-from deepseek_ocr.training.batching.batches import Collator, PageDataset
 from deepseek_ocr.training.optimization.not_finite import NotFinite, Place, rows_alone
 from deepseek_ocr.training.optimization.step import train_step
 from deepseek_ocr.training.processes.devices import accelerator_for
 from deepseek_ocr.training.tuning.parts import PARTS, choose_trained
 
-from .samples import make_rows, mixed_rows, small_model, small_processor, write_rows
+from .samples import make_rows, small_model, write_rows
 
 WORD = 900
 """A token that no row has."""
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    """The inputs of rows with one picture, none, two, one with tiles, none, one."""
-    folder = tmp_path_factory.mktemp("pages")
-    dataset = PageDataset(mixed_rows(folder), small_processor(), folder)
-    return [dataset[i] for i in range(len(dataset))]
-
-
-@pytest.fixture(scope="module")
-def collator():
-    return Collator(small_processor())
 
 
 @pytest.fixture

@@ -6,25 +6,11 @@ import pytest
 import torch
 
 from deepseek_ocr.training import train
-from deepseek_ocr.training.batching.batches import Collator, PageDataset
 from deepseek_ocr.training.optimization.step import train_step
 from deepseek_ocr.training.processes.devices import accelerator_for
 from deepseek_ocr.training.tuning.parts import PARTS, VISION, choose_trained
 
-from .samples import mixed_rows, small_model, small_processor
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    """The inputs of rows with one picture, none, two, one with tiles, none, one."""
-    folder = tmp_path_factory.mktemp("pages")
-    dataset = PageDataset(mixed_rows(folder), small_processor(), folder)
-    return [dataset[i] for i in range(len(dataset))]
-
-
-@pytest.fixture(scope="module")
-def collator():
-    return Collator(small_processor())
+from .samples import small_model
 
 
 def gradients_of(model, batch, weight):

@@ -24,7 +24,7 @@ from ...metrics.fox import FoxScore, fox_score
 from ...metrics.intervals import DocumentBootstrap
 from ...metrics.words import sentence_bleu
 from .figures import mean_of_known, per_cent
-from .protocol import BenchmarkPage, BenchmarkTable
+from .protocol import BenchmarkPage, BenchmarkTable, pages_of_one_image
 from .published import FOX, FOX_COMPRESSION, FOX_PAGES
 
 ANNOTATIONS = "en_page_ocr.json"
@@ -72,10 +72,7 @@ class Fox:
     name = "fox"
 
     def pages(self, data_root: Path) -> list[BenchmarkPage]:
-        return [
-            BenchmarkPage(id=page.id, images=(page.image,), prompt=PROMPT)
-            for page in read_pages(data_root)
-        ]
+        return pages_of_one_image(read_pages(data_root), PROMPT)
 
     def score(
         self, data_root: Path, answers: Mapping[str, str], output_dir: Path
@@ -193,6 +190,7 @@ def _table(results: Sequence[PageResult], *, by_tokenizer: bool) -> BenchmarkTab
         published=FOX.rows_for(COLUMNS),
         notes=_notes(bins, by_tokenizer=by_tokenizer),
         num_pages=len(results),
+        verdicts={result.page.id: _verdict(result.score) for result in results},
         detail=_detail(results, bins),
     )
 
@@ -221,6 +219,11 @@ def _notes(bins: Mapping[str, Sequence[PageResult]], *, by_tokenizer: bool) -> t
             f"in the published run: {', '.join(map(str, FOX_PAGES))}."
         )
     return tuple(notes)
+
+
+def _verdict(score: FoxScore) -> str:
+    f1 = "no F1" if score.f1 is None else f"F1 {100 * score.f1:.1f}"
+    return f"{f1}, edit distance {score.edit_distance:.3f}"
 
 
 def _detail(

@@ -64,8 +64,8 @@ class OlmocrBench:
         _write_verdicts(Path(output_dir) / CHECKS_NAME, verdicts)
         categories = rates_by_category(verdicts)
         table = _table(categories, overall(categories))
-        num_pages = len({(check.pdf, check.page) for check in checks})
-        return dataclasses.replace(table, num_pages=num_pages)
+        pages = _page_verdicts(verdicts)
+        return dataclasses.replace(table, num_pages=len(pages), verdicts=pages)
 
 
 BENCHMARK = OlmocrBench()
@@ -104,6 +104,21 @@ def _verdict(check: Check, answer: Answer, judge: MathJudge | None, missing: str
         return Verdict(None, missing) if judge is None else judge.judge(check, answer)
     except Exception as error:  # noqa: BLE001  the answer is a model's, the verdict says so
         return Verdict(False, f"{type(error).__name__}: {error}")
+
+
+def _page_verdicts(verdicts: Sequence[tuple[Check, Verdict]]) -> dict[str, str]:
+    """Page id -> how many of its checks the answer passed."""
+    by_page: dict[str, list[Verdict]] = {}
+    for check, verdict in verdicts:
+        by_page.setdefault(page_id(check.pdf, check.page), []).append(verdict)
+    return {name: _passed(found) for name, found in by_page.items()}
+
+
+def _passed(verdicts: Sequence[Verdict]) -> str:
+    passed = sum(verdict.passed is True for verdict in verdicts)
+    not_run = sum(verdict.passed is None for verdict in verdicts)
+    checks = f"{len(verdicts)} check{'s' * (len(verdicts) != 1)}"
+    return f"{passed} of {checks} passed" + (f", {not_run} not run" if not_run else "")
 
 
 def _write_verdicts(path: Path, verdicts: Sequence[tuple[Check, Verdict]]) -> None:

@@ -24,7 +24,7 @@ from ...metrics.markdown.comparison import Comparison, Pair, compare_blocks
 from ...metrics.markdown.tables import OMNIDOCBENCH_FORM
 from .figures import mean_of_known, per_cent
 from .omnidocbench_data import NUM_PAGES, TruePage, read_pages
-from .protocol import BenchmarkPage, BenchmarkTable
+from .protocol import BenchmarkPage, BenchmarkTable, pages_of_one_image
 from .published import OMNIDOCBENCH_V15
 
 PROMPT = "<image>\n<|grounding|>Convert the document to markdown."
@@ -63,10 +63,7 @@ class OmniDocBench:
     name = "omnidocbench"
 
     def pages(self, data_root: Path) -> list[BenchmarkPage]:
-        return [
-            BenchmarkPage(id=page.id, images=(page.image,), prompt=PROMPT)
-            for page in read_pages(data_root)
-        ]
+        return pages_of_one_image(read_pages(data_root), PROMPT)
 
     def score(
         self, data_root: Path, answers: Mapping[str, str], output_dir: Path
@@ -138,6 +135,7 @@ def _table(results: Sequence[PageResult]) -> BenchmarkTable:
         published=OMNIDOCBENCH_V15.rows_for(COLUMNS),
         notes=_notes(results),
         num_pages=len(results),
+        verdicts={result.id: _verdict(result) for result in results},
         detail=_detail(results),
     )
 
@@ -186,6 +184,19 @@ def _intervals(results: Sequence[PageResult]) -> dict[str, Any]:
         sums = [100 * sum(getattr(t, name) for t in r.comparison.tables) for r in results]
         intervals[column] = bootstrap.of_ratio(sums, counts) if any(counts) else None
     return intervals
+
+
+def _verdict(result: PageResult) -> str:
+    """The scores that the page has; `no score` where its truth has nothing that is compared."""
+    tables = result.comparison.tables
+    found = {
+        "text edit": result.text_edit,
+        "formula edit": result.formula_edit,
+        "TEDS": mean_of_known([table.teds for table in tables]),
+        "order edit": result.comparison.order_edit,
+    }
+    parts = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
+    return result.problem or ", ".join(parts) or "no score"
 
 
 def _page_detail(result: PageResult) -> dict[str, Any]:

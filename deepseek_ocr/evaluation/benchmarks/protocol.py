@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,14 +37,32 @@ class BenchmarkPage:
     prompt: str
 
 
+class OneImage(Protocol):
+    """A page of a benchmark's data that is one picture, relative to the data root."""
+
+    @property
+    def id(self) -> str:
+        """As `BenchmarkPage.id`."""
+
+    @property
+    def image(self) -> str:
+        """Its picture."""
+
+
+def pages_of_one_image(pages: Iterable[OneImage], prompt: str) -> list[BenchmarkPage]:
+    """The pages as they are asked, each with the same prompt."""
+    return [BenchmarkPage(id=page.id, images=(page.image,), prompt=prompt) for page in pages]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchmarkTable:
     """The published table's columns with our figures, and the published rows beside.
 
     `values` are as published (per cent or distance, says `columns`); a value that cannot be told
     is None and `reasons` says, by the column's name, why. `published` are (name, values) with one
-    value a column; `num_pages` are those of the benchmark, answered or not; `detail` holds JSON
-    values for `metrics.json`, the intervals among them.
+    value a column; `num_pages` are those of the benchmark, answered or not; `verdicts` says by page
+    id, in a few words, how the answer was scored; `detail` holds JSON values for `metrics.json`,
+    the intervals among them.
     """
 
     columns: tuple[str, ...]
@@ -53,6 +71,7 @@ class BenchmarkTable:
     published: tuple[tuple[str, tuple[float | None, ...]], ...] = ()
     notes: tuple[str, ...] = ()
     num_pages: int = 0
+    verdicts: dict[str, str] = dataclasses.field(default_factory=dict)
     detail: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):

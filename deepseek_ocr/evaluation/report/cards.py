@@ -90,6 +90,8 @@ def _figures(record: Record) -> str:
     if record.is_scored:
         counts = f"({record.char_errors:,} / {record.num_chars:,})"
         parts.append(f"<span>CER {percent(record.answer.cer, 1)} {counts}</span>")
+    else:
+        parts.append(f"<span>{visible(record.verdict)}</span>")
     if "wer" in row:
         counts = f"({row.get('word_errors') or 0:,} / {row.get('num_words') or 0:,})"
         parts.append(f"<span>WER {percent(row['wer'], 1)} {counts}</span>")

@@ -54,6 +54,9 @@ def index(records: Sequence[Record], names: dict[str, str], kept: int) -> dict[s
         "unseen": UNSEEN.pattern,
         "names": names,
         "id": [record.id for record in records],
+        "verdict": None
+        if all(record.is_scored for record in records)
+        else [record.verdict for record in records],
         "status": [record.answer.status for record in records],
         "cer": [_rounded(record.answer.cer) for record in records],
         "wer": [_rounded(row.get("wer")) for row in rows],

@@ -50,6 +50,11 @@ class Record:
         return "cer" in self.row
 
     @property
+    def verdict(self) -> str:
+        """How a benchmark scored it, in a few words; of a row with a truth nothing."""
+        return "" if self.is_scored else str(self.row.get("verdict") or "no score of its own")
+
+    @property
     def rank(self) -> tuple[float, int]:
         """Larger is worse; an answer where nothing should be is worst."""
         return _rank(self.answer), self.char_errors

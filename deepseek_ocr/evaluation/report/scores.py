@@ -28,11 +28,6 @@ STATUS_NOTES = {
     "failed": "no answer; scored as an empty one",
 }
 
-_GIVEN = (
-    "The answers were given, and with them how they ended; where the file does not say that, "
-    "an answer counts as ok or empty."
-)
-
 NUM_FAILURES_SHOWN = 100
 
 
@@ -254,9 +249,23 @@ def statuses(summary: Summary, records: Sequence[Record]) -> str:
     return section(
         "endings",
         "How the answers ended",
-        _GIVEN if summary["run"].get("from_predictions") else "",
+        _who_said(summary),
         table(heads, lines, last_is_text=True),
         _failures(records),
+    )
+
+
+def _who_said(summary: Summary) -> str:
+    """Of answers from elsewhere: how many of the endings the file told."""
+    if not summary["run"].get("from_predictions"):
+        return ""
+    total, assumed = summary["num_rows"], summary.get("num_statuses_assumed") or 0
+    if not assumed:
+        return "The answers were given, and with each of them how it ended."
+    return (
+        f"The answers were given. How they ended, the file tells of {total - assumed:,} of "
+        f"{count_of(total, 'row')}; of the others it is assumed: <i>ok</i> where there is text, "
+        f"<i>empty</i> where there is none."
     )
 
 
@@ -287,7 +296,7 @@ def tokens(summary: Summary) -> str:
 def settings(run: Mapping[str, Any], notes: Sequence[str]) -> str:
     """What one needs in order to measure the same again."""
     items = "".join(
-        f"<dt>{plain(str(name))}</dt><dd>{visible(str(value))}</dd>\n"
+        f"<dt>{plain(str(name))}</dt><dd>{visible(_setting(value))}</dd>\n"
         for name, value in run.items()
         if value is not None
     )
@@ -306,6 +315,13 @@ def settings(run: Mapping[str, Any], notes: Sequence[str]) -> str:
         f"<code>predictions.jsonl</code>, all scores in <code>metrics.json</code>.{more}",
         f"<dl class=settings>\n{items}</dl>",
     )
+
+
+def _setting(value: Any) -> str:
+    """A value as text; versions as `torch 2.13.0, numpy 2.1.0`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {version}" for name, version in value.items())
+    return str(value)
 
 
 def _in_words(errors: Sequence[int], rates: Sequence[float]) -> str:

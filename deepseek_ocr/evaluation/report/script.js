@@ -11,6 +11,7 @@ const blocks = [...document.querySelectorAll("script.texts")];
 const count = index.id.length;
 const unseen = new RegExp(index.unseen, "gu");
 const host = document.getElementById("rows");
+const verdicts = index.verdict;
 const slices = new Map();
 
 function make(tag, attributes = {}, ...content) {
@@ -131,8 +132,7 @@ function card(place, query) {
   const row = texts(place), status = index.status[place];
   const header = make("header", {}, make("h4"),
     make("span", {class: status === "ok" ? "status" : "status bad"}, status),
-    make("span", {}, `CER ${percent(index.cer[place])} (${number(index.errors[place])} / ${number(index.chars[place])})`),
-    make("span", {}, `WER ${percent(index.wer[place])}`));
+    ...figures(place).map((figure) => make("span", {}, figure)));
   shown(index.id[place], header.firstChild, "");
   for (const name of Object.keys(index.facets)) {
     const value = facet(name, place);
@@ -150,16 +150,24 @@ function card(place, query) {
   const long = (n) => `${number(n)} ${n === 1 ? "character" : "characters"}` +
     (n > index.kept ? `, the first ${number(index.kept)} shown and compared` : "");
   const names = Object.entries(index.names).filter(([who]) => row.answers[who]);
-  boxes.append(answerBox("Truth", long(row.length), "truth", pieces(row.truth, row.answers.this[0]), query));
+  if (!verdicts) boxes.append(answerBox("Truth", long(row.length), "truth", pieces(row.truth, row.answers.this[0]), query));
   for (const [who, name] of names) {
     const [changes, length] = row.answers[who];
     const rate = who === "this" ? "" : `CER ${percent(index.answers[who].cer[place])}, `;
-    boxes.append(answerBox(names.length > 1 ? name : "Prediction", rate + long(length), who, pieces(row.truth, changes), query));
+    boxes.append(answerBox(names.length > 1 ? name : "Prediction", rate + long(length), who,
+      verdicts ? [{same: prediction(place, who)}] : pieces(row.truth, changes), query));
   }
   const pages = make("div", {class: "missing"});
   shown(row.images.length ? row.images.join(", ") + ": picture not embedded" : "no picture: text only", pages, "");
   article.append(make("div", {class: "compared bare"}, boxes, pages));
   return article;
+}
+
+// A benchmark's rows have no truth here: what it said of them stands in place of the rates.
+function figures(place) {
+  if (verdicts) return [verdicts[place]];
+  return [`CER ${percent(index.cer[place])} (${number(index.errors[place])} / ${number(index.chars[place])})`,
+    `WER ${percent(index.wer[place])}`];
 }
 
 function facet(name, place) {
@@ -169,7 +177,7 @@ function facet(name, place) {
 
 // ---- filters, search, orders ----
 
-const state = {query: "", order: "worst", status: "", range: null, facets: {}};
+const state = {query: "", order: verdicts ? "file" : "worst", status: "", range: null, facets: {}};
 let found = [], selected = -1, view = "raw", search = 0;
 
 const change = (place) => {
@@ -180,10 +188,12 @@ const worst = (place) => index.cer[place] ?? Infinity;
 const down = (key) => (a, b) => { const x = key(a), y = key(b); return x === y ? a - b : x < y ? 1 : -1; };
 const up = (key) => (a, b) => { const x = key(a), y = key(b); return x === y ? a - b : x > y ? 1 : -1; };
 const ORDERS = {
-  worst: ["highest CER first", down(worst)],
-  best: ["lowest CER first", up(worst)],
-  errors: ["most errors first", down((p) => index.errors[p])],
-  long: ["longest truth first", down((p) => index.chars[p])],
+  ...(!verdicts && {
+    worst: ["highest CER first", down(worst)],
+    best: ["lowest CER first", up(worst)],
+    errors: ["most errors first", down((p) => index.errors[p])],
+    long: ["longest truth first", down((p) => index.chars[p])],
+  }),
   tokens: ["most tokens first", down((p) => index.tokens[p] ?? -1)],
   file: ["order of the file", (a, b) => a - b],
   ...(index.answers.other && {
@@ -261,16 +271,17 @@ function item(at) {
   const place = found[at], rate = index.cer[place], status = index.status[place];
   const name = make("span", {class: "name", title: index.id[place]});
   shown(shortened(index.id[place]), name, "");
-  const note = make("span", {class: "note"}, make("span", {}, `${number(index.errors[place])} of ${number(index.chars[place])} wrong`));
+  const note = make("span", {class: "note"}, make("span", {},
+    verdicts ? verdicts[place] : `${number(index.errors[place])} of ${number(index.chars[place])} wrong`));
   if (status !== "ok") note.append(make("span", {class: "bad"}, status));
   for (const who of Object.keys(index.answers)) {
     note.append(make("span", {class: "key " + who}, percent(index.answers[who].cer[place])));
   }
-  const gauge = make("span", {class: rate == null || rate > 1 ? "gauge beyond" : "gauge"});
-  gauge.style.width = 100 * Math.min(rate ?? 1, 1) + "%";
+  const gauge = make("span", {class: !verdicts && (rate == null || rate > 1) ? "gauge beyond" : "gauge"});
+  gauge.style.width = verdicts ? "0" : 100 * Math.min(rate ?? 1, 1) + "%";
   const element = make("div", {class: "item", role: "option", id: "item-" + at, "aria-selected": at === selected,
     "aria-setsize": found.length, "aria-posinset": at + 1},
-    name, make("span", {class: "rate"}, percent(rate)), note, gauge);
+    name, make("span", {class: "rate"}, verdicts ? "" : percent(rate)), note, gauge);
   element.style.top = at * ITEM + "px";
   element.addEventListener("click", () => select(at));
   return element;
@@ -305,7 +316,7 @@ function choice(label, options, value, onchange) {
 
 const LABELS = {group: "documents", lang: "languages", kind: "kinds", num_tiles: "numbers of tiles"};
 const visibleName = (text) => text.replace(unseen, "\ufffd") || "none";
-const searchBox = make("input", {type: "search", placeholder: "Search ids, truths and predictions  ( / )", "aria-label": "search"});
+const searchBox = make("input", {type: "search", placeholder: `Search ids${verdicts ? "" : ", truths"} and predictions  ( / )`, "aria-label": "search"});
 const tally = make("output", {"aria-live": "polite"});
 const chips = make("span", {});
 const list = make("div", {class: "list", role: "listbox", tabindex: 0, "aria-label": "rows"});

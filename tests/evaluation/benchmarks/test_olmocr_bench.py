@@ -81,6 +81,16 @@ def test_every_verdict_is_written_with_its_reason(bench, tmp_path):
     ]
 
 
+def test_every_page_says_how_many_of_its_checks_passed(bench, tmp_path, no_katex):
+    table = BENCHMARK.score(bench, ANSWERS, tmp_path)
+    assert set(table.verdicts) == {page.id for page in BENCHMARK.pages(bench)}
+    assert sorted(table.verdicts.values()) == ["2 of 2 checks passed", "2 of 3 checks passed"]
+    other = tmp_path / "math"
+    write_bench(other, {"arxiv_math": [row("math", "1", math="x")]})
+    (verdict,) = BENCHMARK.score(other, {}, tmp_path).verdicts.values()
+    assert verdict.endswith("1 not run")
+
+
 def test_a_category_of_another_name_gets_a_column_of_its_own(tmp_path):
     write_bench(tmp_path, {"mine": [row("absent", text="x")]})
     table = BENCHMARK.score(tmp_path, {"a_pg1_repeat1": "y"}, tmp_path)

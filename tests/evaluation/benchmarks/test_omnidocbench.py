@@ -113,6 +113,8 @@ def test_a_perfect_answer_is_perfect_and_what_cannot_be_told_says_why(data_root)
         "Formula edit": 0,
     }
     assert set(table.reasons) == {"Overall", "Formula CDM"}
+    assert set(table.verdicts) == {page.id for page in BENCHMARK.pages(data_root)}
+    assert any("text edit 0.000" in verdict for verdict in table.verdicts.values())
     assert table.columns == COLUMNS
     name, published = table.published[0]
     assert name == "DeepSeek-OCR"

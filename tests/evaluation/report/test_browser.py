@@ -128,3 +128,25 @@ def test_long_ids_are_told_apart_in_the_list(browser, tmp_path):
         "[...document.querySelectorAll('.item .name')].every(e => e.scrollWidth <= e.clientWidth)"
     )
     assert browser.value("document.querySelector('.item .name').title") == ids[0]
+
+
+def test_a_benchmarks_rows_show_how_they_were_scored_and_no_truth(browser, tmp_path):
+    rows = [
+        row("cut" + "x" * n, "", number=n, verdict=f"{n} of 9 checks passed") for n in range(150)
+    ]
+    for one in rows:
+        for key in ("cer", "wer"):
+            del one[key]
+    path = tmp_path / "report.html"
+    summary = summary_of(rows, scores=None, num_empty_truths=None, benchmark=None)
+    write_report(path, rows, summary, open_page=open_grey)
+    browser.open(path)
+    browser.press("G")
+    shown = browser.value("document.querySelector('.detail').textContent")
+    assert "149 of 9 checks passed" in shown and "Truth" not in shown and "CER" not in shown
+    assert "cutxxx" in browser.value("document.querySelector('.detail .raw').textContent")
+    assert browser.value("document.querySelectorAll('.detail ins').length") == 0
+    lines = browser.value("document.querySelector('.list').textContent")
+    assert "of 9 checks passed" in lines and "wrong" not in lines
+    assert browser.value(SHOWN) == "row-149"  # in the order of the file
+    assert browser.errors == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from abc import ABC, abstractmethod
 from typing import Literal
 
 from .answer import Answer, normalized
@@ -38,7 +39,7 @@ PASSED = Verdict(True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Check:
+class Check(ABC):
     """A fact about one page: `pdf` as the data name it, `page` from 1, `category` its file."""
 
     id: str
@@ -48,9 +49,9 @@ class Check:
     category: str
     max_diffs: int = 0
 
+    @abstractmethod
     def run(self, answer: Answer) -> Verdict:
         """Whether the answer passes."""
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
