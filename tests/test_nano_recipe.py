@@ -8,20 +8,27 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from deepseek_ocr.cli.options import parse_options
+from deepseek_ocr.model.loading import load_model
+from deepseek_ocr.model.presets import untrained
 from deepseek_ocr.training import TrainConfig
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "nano"
 STAGES = sorted(path.name for path in RECIPE.glob("*.yaml"))
 
 
-@pytest.fixture(scope="module")
-def train_stages():
-    spec = importlib.util.spec_from_file_location("train_stages", RECIPE / "train_stages.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, RECIPE / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def train_stages():
+    return script("train_stages")
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -52,3 +59,24 @@ def test_scaling_that_fails_ends_the_recipe_with_its_code(train_stages, monkeypa
     monkeypatch.setattr(subprocess, "call", lambda command: next(codes))
     monkeypatch.setattr(sys, "argv", ["train_stages.py", "--runs", "r"])
     assert train_stages.main() == 1
+
+
+def test_scaling_brings_image_tokens_to_a_norm_of_one_and_changes_nothing_else(
+    tmp_path, monkeypatch
+):
+    scaling = script("scale_features")
+    model, processor = untrained("nano-untrained")
+    with torch.no_grad():
+        model.model.projector.layers.weight *= 300
+    before = scaling.image_tokens(model, processor)
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "last")
+    monkeypatch.setattr(
+        sys, "argv", ["scale_features.py", str(tmp_path / "last"), str(tmp_path / "scaled")]
+    )
+    scaling.main()
+    scaled, _ = load_model(str(tmp_path / "scaled"), dtype="float32")
+    after = scaling.image_tokens(scaled, processor)
+    torch.testing.assert_close(after.norm(dim=-1).mean(), torch.tensor(1.0))
+    torch.testing.assert_close(after, before / before.norm(dim=-1).mean())
+    torch.testing.assert_close(scaled.lm_head.weight, model.lm_head.weight)

@@ -169,6 +169,12 @@ class TrainConfig:
         "numbers: of the first page, rising to the last's; default: 1",
         FIRST_AND_LAST,
     ] = None
+    synth_spacing: Annotated[
+        tuple[float, ...] | None,
+        "how far letters of drawn pages stand apart beyond the usual, in type sizes, at most; two "
+        "numbers: of the first page, changing to the last's; default: 0",
+        FIRST_AND_LAST,
+    ] = None
     synth_task: Annotated[
         Literal["answers", "glyphs"],
         "what is learned of drawn pages: to read them, or, the encoder alone, to name their glyphs",

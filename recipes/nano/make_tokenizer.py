@@ -4,9 +4,8 @@
 
 Byte-level, as the published one, but without merges: one token a byte, and the published special
 tokens in their published order (its 800 place holders, which no text holds, are left out). A model
-this small learns to read letters several times sooner than it learns which of a thousand syllables
-stands in a picture: after 12,000 pictures of short words, at as many tokens, 1.7 nats a token
-where a vocabulary of 1,024 left 3.2. The same versions of `tokenizers` give the same file.
+this small sees each letter in every picture, but each of a thousand syllables only now and then: it
+learns to read letters sooner. The same versions of `tokenizers` give the same file.
 """
 
 from __future__ import annotations

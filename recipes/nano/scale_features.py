@@ -1,11 +1,11 @@
-"""Scale down what the encoder gives, once, between stages 1 and 2.
+"""Bring the image tokens to the size of the decoder's own embeddings, once, after stage 1.
 
     python recipes/nano/scale_features.py runs/nano/1-glyphs/last runs/nano/1-scaled
 
-In stage 1 only heads with a norm of their own look at the features, so nothing holds their size: the
-image tokens end with a norm of about 700 beside embeddings of 0.3, and a decoder learns little from
-them. The last convolution is divided by 100, the projector so that image tokens come to a norm of
-about 1; what they tell stays. These two numbers are those of one run of stage 1.
+In stage 1 only heads with a norm of their own look at the image tokens, so nothing holds their
+size: they end with a norm of about 100 to 700 beside embeddings of 1 or less, and a decoder learns
+little from them. The projector is divided by the norm measured on drawn pages; what the tokens
+tell stays.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+import torch
+from torch import Tensor
 
-LOCAL, TOKENS = 1 / 100, 1 / 700
+from deepseek_ocr.data.synthetic.stream import PageStream
+from deepseek_ocr.model.loading import load_model
+
+PAGES = PageStream(seed=0, num_pages=32, kinds=("words",), size=128, characters=(30, 30))
 
 
 def main() -> None:
@@ -25,15 +29,21 @@ def main() -> None:
     begun = target.with_name(f"{target.name}.tmp")
     shutil.rmtree(begun, ignore_errors=True)
     shutil.copytree(source, begun, ignore=shutil.ignore_patterns("optimizer.safetensors"))
-    weights = load_file(begun / "model.safetensors")
-    convolution, projector = weights["model.sam_model.net_3.weight"], "model.projector.layers"
-    num_global = weights[f"{projector}.weight"].shape[1] - len(convolution)  # CLIP's come first
-    convolution *= LOCAL
-    weights[f"{projector}.weight"][:, :num_global] *= TOKENS
-    weights[f"{projector}.weight"][:, num_global:] *= TOKENS / LOCAL
-    weights[f"{projector}.bias"] *= TOKENS
-    save_file(weights, begun / "model.safetensors", metadata={"format": "pt"})
+    model, processor = load_model(str(source), dtype="float32")
+    norm = image_tokens(model, processor).norm(dim=-1).mean()
+    with torch.no_grad():
+        for parameter in model.model.projector.parameters():
+            parameter /= norm
+    model.save_pretrained(begun)
     begun.rename(target)
+
+
+@torch.no_grad()
+def image_tokens(model, processor) -> Tensor:
+    """Those of all drawn pages, (n, D), without newlines and separators."""
+    pictures = [PAGES.page(number).image for number in range(len(PAGES))]
+    views = processor.image_processor(pictures, mode="base", base_size=PAGES.size)
+    return model.model.encode_views(views["pixel_values"]).flatten(0, 2)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from deepseek_ocr.errors import UsageError, UserError
+from deepseek_ocr.model import sam
 from deepseek_ocr.model.loading import load_model
 from deepseek_ocr.training import TrainConfig, loop, train
 from deepseek_ocr.training.batching.batches import Collator, plan_steps
@@ -97,6 +98,7 @@ def test_a_run_ends_after_its_steps_in_a_model_with_the_prompt(make_config):
     [
         {},
         {"glyph_weight": (0.5, 0.1), "grad_accum": 2, "synth_variety": (0.0, 1.0)},
+        {"synth_spacing": (1.0, 0.0)},
         {"synth_task": "glyphs", "parts": "vision"},
     ],
 )
@@ -189,6 +191,13 @@ def test_the_loss_is_the_answer_s_and_the_weighted_heads(make_config):
     alone = taught.model(**{k: v for k, v in batch.items() if k != "glyphs"}, num_items_in_batch=10)
     assert taught.glyph_loss > 0
     torch.testing.assert_close(loss, alone.loss + 0.3 * taught.glyph_loss)
+
+
+def test_the_heads_see_all_overviews_where_they_are_encoded_in_parts(make_config, monkeypatch):
+    batch, taught = a_batch(make_config), with_heads(1.0)
+    whole = taught(**batch, num_items_in_batch=1).loss
+    monkeypatch.setattr(sam, "CPU_PATCHES", 16)  # of one overview of 64 pixels
+    torch.testing.assert_close(taught(**batch, num_items_in_batch=1).loss, whole)
 
 
 def test_the_heads_teach_encoder_and_projector_and_not_the_decoder(make_config):
@@ -286,6 +295,7 @@ def test_steps_hold_each_page_once(make_config):
         ({"tune": "lora", "glyph_weight": (1.0,)}, "need --tune full"),
         ({"tune": "lora", "synth_task": "glyphs"}, "need --tune full"),
         ({"synth_variety": (0.0, 1.5)}, "expected shares from 0 to 1"),
+        ({"synth_spacing": (1.0, -0.5)}, "expected one or two numbers from 0"),
         ({"synth": None, "train_file": "t", "data_root": "d", "synth_task": "glyphs"}, "--synth"),
         ({"glyph_weight": (0.1, 0.2, 0.3)}, "expected one or two numbers"),
         ({"synth_characters": (-1,)}, "expected one or two numbers"),

@@ -19,15 +19,16 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Type:
-    """How text looks: face, size in pixels, ink."""
+    """How text looks: face, size in pixels, ink, and extra room after each letter in pixels."""
 
     face: Face
     size_px: int
     ink: Colour
+    spacing_px: float = 0.0
 
     def width(self, text: str) -> float:
         """Width of `text` in pixels."""
-        return self.face.width(text, self.size_px)
+        return self.face.width(text, self.size_px) + self.spacing_px * len(text)
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,21 @@ class Run:
 
     def glyphs(self) -> Iterator[Glyph]:
         """Every character but blanks, with the box of its ink."""
+        for character, x in self.pens():
+            if character != " ":
+                yield Glyph(character, self._box(character, x))
+
+    def pens(self) -> Iterator[tuple[str, float]]:
+        """Every character, with where its pen begins."""
         width, x, before = self.type.width, float(self.x), ""
         for character in self.text:
             x += width(before + character) - width(character)  # the pen's way, kerning included
             before = character
-            if character != " ":
-                yield Glyph(character, self._box(character, x))
+            yield character, x
 
     def _box(self, text: str, x: float) -> Box:
         left, top, right, bottom = self.type.face.ink(text, self.type.size_px)
+        right += self.type.spacing_px * max(len(text) - 1, 0)
         return (x + left, self.y + top, x + right, self.y + bottom)
 
 

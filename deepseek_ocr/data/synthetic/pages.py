@@ -61,11 +61,13 @@ def lay_out_page(
     max_characters: int | None = None,
     fonts: FontLibrary | None = None,
     plain: bool = False,
+    spacing: float = 0.0,
 ) -> Layout:
     """Text and places of page number `page` of document number `index`, without pixels.
 
     `size` is the longer side of a full page in pixels; small kinds (`lines`, `receipts`) take less.
-    `plain` pages are black, in type of one size.
+    `plain` pages are black, in type of one size. With `spacing` their letters stand apart by up to
+    so many type sizes.
 
     Raises:
         UsageError: a kind that does not exist, or cannot be drawn so small.
@@ -83,6 +85,7 @@ def lay_out_page(
         page=page,
         max_characters=max_characters,
         plain=plain,
+        spacing=spacing,
     )
     return KINDS[kind].lay_out(request)
 
@@ -97,6 +100,7 @@ def draw_page(
     max_characters: int | None = None,
     fonts: FontLibrary | None = None,
     plain: bool = False,
+    spacing: float = 0.0,
     noise: bool = True,
 ) -> SyntheticPage:
     """Page number `page` of document number `index`, drawn; arguments as for `lay_out_page`.
@@ -113,6 +117,7 @@ def draw_page(
         max_characters=max_characters,
         fonts=fonts,
         plain=plain,
+        spacing=spacing,
     )
     if plain or not noise:
         return SyntheticPage(paint(layout), kind, layout)

@@ -30,7 +30,9 @@ def paint(layout: Layout, paper: Colour = (255, 255, 255)) -> Image.Image:
     for line in layout.lines:
         for run in line.runs:
             font = run.type.face.at(run.type.size_px)
-            draw.text((run.x, run.y), run.text, fill=run.type.ink, font=font, anchor="ls")
+            parts = run.pens() if run.type.spacing_px else [(run.text, run.x)]
+            for text, x in parts:
+                draw.text((x, run.y), text, fill=run.type.ink, font=font, anchor="ls")
     return image
 
 

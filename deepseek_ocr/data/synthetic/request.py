@@ -36,7 +36,8 @@ class PageRequest:
     `document_rng` gives the same numbers for every page of the document (its style, its sender),
     `rng` those of this page. `size` is the longer side of a full page in pixels, `page` counts
     from 1, `max_characters` is about how much text the page should hold. A `plain` page is black,
-    and its type of the middle size.
+    and its type of the middle size. Letters stand up to `spacing` type sizes further apart than
+    usual, and at least half of that.
     """
 
     document_rng: random.Random
@@ -46,6 +47,7 @@ class PageRequest:
     page: int = 1
     max_characters: int | None = None
     plain: bool = False
+    spacing: float = 0.0
 
     def style(
         self,
@@ -67,6 +69,7 @@ class PageRequest:
             accent=rng.choice(ACCENTS) if rng.random() < 0.5 else ink,
             leading=rng.uniform(1.2, 1.5),
             margin_px=round(self.size * rng.uniform(*margin)),
+            spacing=self.spacing and rng.uniform(self.spacing / 2, self.spacing),
         )
 
     def sheet(self, style: Style, width: float = 1 / 1.414, height: float = 1.0) -> Sheet:

@@ -30,6 +30,7 @@ class Style:
     accent: Colour
     leading: float  # line distance in units of the type size
     margin_px: int
+    spacing: float = 0.0  # between letters, beyond the face's own, in units of the type size
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Sheet:
         """The document's type, `scale` times the size of its body text."""
         size_px = max(SMALLEST_PX, round(self.style.body_px * scale))
         face = self.style.family.face(bold=bold, italic=italic)
-        return Type(face, size_px, self.style.accent if accent else self.style.ink)
+        ink = self.style.accent if accent else self.style.ink
+        return Type(face, size_px, ink, size_px * self.style.spacing)
 
     def line_height(self, type: Type | None = None) -> float:
         """Distance between baselines in pixels."""

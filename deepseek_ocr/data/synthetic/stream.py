@@ -33,9 +33,10 @@ class PageStream:
     """`num_pages` drawn pages; page number n depends on these settings and n, and nothing else.
 
     `kinds` are drawn equally often; `size` is the longer side of a full page in pixels.
-    Two things may change from the first page to the last, on a line: `characters`, how many a page
-    may hold at most (0: what fits), and `variety`, the share of pages in all fonts, sizes, inks and
-    papers. The others are plain: one face, hardly a difference in size, black on clean white.
+    Three things may change from the first page to the last, on a line: `characters`, how many a
+    page may hold at most (0: what fits); `variety`, the share of pages in all fonts, sizes, inks
+    and papers, where the others are plain: one face, hardly a difference in size, black on clean
+    white; and `spacing`, how far letters stand apart beyond the usual, in type sizes, at most.
     """
 
     seed: int
@@ -44,6 +45,7 @@ class PageStream:
     size: int
     characters: tuple[int, int] = (0, 0)
     variety: tuple[float, float] = (1.0, 1.0)
+    spacing: tuple[float, float] = (0.0, 0.0)
     fonts: str = BUNDLED
 
     def __post_init__(self) -> None:
@@ -66,6 +68,7 @@ class PageStream:
             max_characters=self.most_characters(number) or None,
             fonts=fonts.plainest if plain else fonts,
             plain=plain,
+            spacing=self._at(number, self.spacing),
         )
 
     def most_characters(self, number: int) -> int:

@@ -82,7 +82,9 @@ class TaughtWithGlyphs(nn.Module):
         return self.model.config
 
     def _see_grid(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._seen.setdefault("grid", inputs[0].permute(0, 2, 3, 1))  # the overviews come first
+        if "tokens" not in self._seen:  # the overviews come first, on a CPU in several parts
+            parts = [self._seen["grid"]] if "grid" in self._seen else []
+            self._seen["grid"] = torch.cat([*parts, inputs[0].permute(0, 2, 3, 1)])
 
     def _see_tokens(self, _: nn.Module, inputs: Any, tokens: Tensor) -> None:
         side = round(tokens.shape[1] ** 0.5)

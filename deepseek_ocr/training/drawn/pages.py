@@ -89,6 +89,7 @@ def draw_pages(
     assert config.synth is not None and config.max_steps is not None
     rows_a_step = config.batch_size * config.grad_accum * num_processes
     characters, variety = config.synth_characters or (0,), config.synth_variety or (1.0,)
+    spacing = config.synth_spacing or (0.0,)
     stream = PageStream(
         seed=config.seed,
         num_pages=config.max_steps * rows_a_step,
@@ -96,6 +97,7 @@ def draw_pages(
         size=config.synth_size,
         characters=(characters[0], characters[-1]),
         variety=(variety[0], variety[-1]),
+        spacing=(spacing[0], spacing[-1]),
         fonts=config.synth_fonts,
     )
     return DrawnPages(

@@ -61,7 +61,14 @@ def _rules(config: TrainConfig) -> list[Rule]:
             "without an adapter; choose one with --tune lora, dora or qlora",
         ),
         Rule(
-            ("synth_size", "synth_characters", "synth_variety", "synth_task", "synth_fonts"),
+            (
+                "synth_size",
+                "synth_characters",
+                "synth_variety",
+                "synth_spacing",
+                "synth_task",
+                "synth_fonts",
+            ),
             config.synth is None,
             "without drawn pages; name kinds with --synth",
         ),

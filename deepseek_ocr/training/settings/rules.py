@@ -218,7 +218,7 @@ def _check_source(config: TrainConfig) -> None:
 
 def _check_pairs(config: TrainConfig) -> None:
     """What changes while training has one value, or its first and its last."""
-    for name in ("synth_characters", "synth_variety", "glyph_weight"):
+    for name in ("synth_characters", "synth_variety", "synth_spacing", "glyph_weight"):
         values = getattr(config, name)
         if values is None:
             continue

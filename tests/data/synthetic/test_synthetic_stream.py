@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +57,35 @@ def test_plain_pages_are_black_on_white_in_one_face_and_hardly_differ_in_size():
     assert {run.type.ink for run in runs} == {(0, 0, 0)}
     assert max(run.type.size_px for run in runs) - min(run.type.size_px for run in runs) <= 2
     assert {page.image.getpixel((0, 0)) for page in pages} == {(255, 255, 255)}
+
+
+def test_letters_stand_apart_as_asked_and_come_together_by_the_last_page():
+    def gaps(page):
+        """Between the ink of neighbours on a line, in type sizes."""
+        for line in page.layout.lines:
+            for run in line.runs:
+                for left, right in itertools.pairwise(run.glyphs()):
+                    yield (right.box[0] - left.box[2]) / run.type.size_px
+
+    pages = make(kinds=("words",), num_pages=40, characters=(24, 24), spacing=(2.0, 0.0))
+    first = [gap for n in range(8) for gap in gaps(pages.page(n))]
+    assert min(first) > 0.5 and 0.9 < sum(first) / len(first) < 2.5
+    usual = make(kinds=("words",), num_pages=40, characters=(24, 24))
+    assert pages.page(39).image.tobytes() == usual.page(39).image.tobytes()
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_letters_that_stand_apart_lie_in_their_boxes_within_the_page(number):
+    page = make(kinds=("words",), variety=(0.0, 0.0), spacing=(1.5, 1.5)).page(number)
+    ink = 255 - np.asarray(page.image.convert("L"), dtype=int)
+    assert ink.sum() > 0
+    for box in (*(glyph.box for glyph in page.glyphs), *(line.box for line in page.layout.lines)):
+        assert box[0] >= 0 and box[2] <= page.image.width
+    for x1, y1, x2, y2 in (glyph.box for glyph in page.glyphs):
+        x1, y1, x2, y2 = math.floor(x1), math.floor(y1), math.ceil(x2) + 1, math.ceil(y2) + 1
+        assert ink[y1:y2, x1:x2].sum() > 0
+        ink[y1:y2, x1:x2] = 0
+    assert ink.sum() == 0
 
 
 def test_the_share_of_varied_pages_moves_from_the_first_to_the_last():
