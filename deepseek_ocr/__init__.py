@@ -1,15 +1,26 @@
 """DeepSeek-OCR, trainable in every part.
 
 `model` what the network is · `data` what it reads · `metrics` how text is compared ·
-`inference` how it is used · `training` how it is taught · `evaluation` how it is judged ·
-`cli` the commands. Importing this package imports neither torch nor transformers; the names below
-are fetched when they are first used.
+`inference` how it is used · `reading` documents to text · `training` how it is taught ·
+`evaluation` how it is judged · `cli` the commands. Importing this package imports neither torch nor
+transformers; the names below are fetched when they are first used.
 """
 
 from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .auto_classes import register_when_imported
+
+if TYPE_CHECKING:  # what the names below are, for those who check types
+    from .inference.results import PageResult as PageResult
+    from .model import DeepseekOcrConfig as DeepseekOcrConfig
+    from .model import DeepseekOcrForConditionalGeneration as DeepseekOcrForConditionalGeneration
+    from .model import DeepseekOcrImageProcessor as DeepseekOcrImageProcessor
+    from .model import DeepseekOcrProcessor as DeepseekOcrProcessor
+    from .reading.reader import OcrReader as OcrEngine  # noqa: F401
+    from .reading.reader import load as load
+    from .training import TrainConfig as TrainConfig
+    from .training import train as train
 
 try:
     __version__ = metadata.version("deepseek-ocr")
@@ -21,10 +32,10 @@ _HOMES = {
     "DeepseekOcrForConditionalGeneration": "model",
     "DeepseekOcrImageProcessor": "model",
     "DeepseekOcrProcessor": "model",
-    "OcrEngine": "inference.engine",
+    "OcrEngine": "reading.reader:OcrReader",
     "PageResult": "inference.results",
     "TrainConfig": "training",
-    "load": "inference.engine:load_engine",
+    "load": "reading.reader:load",
     "train": "training",
 }
 

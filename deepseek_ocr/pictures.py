@@ -123,6 +123,55 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         return _upright_rgb(image)
 
 
+class OpenPicture:
+    """A picture file whose frames are read one after another; see `opened_picture`."""
+
+    def __init__(self, picture: ImageFile.ImageFile, name: str, max_pixels: int):
+        self._picture, self.name, self._max_pixels = picture, name, max_pixels
+        self.format = picture.format or ""
+        """One of `FORMATS`, or MPO: several pictures in one JPEG file."""
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames it holds; of an animation, found by going through all of it.
+
+        Raises:
+            PageError: it is damaged.
+        """
+        with _damage(self.name):
+            return getattr(self._picture, "n_frames", 1)
+
+    def frame(self, number: int) -> Image.Image:
+        """Frame `number` (from 1), upright, RGB, on white.
+
+        Raises:
+            PageError: it is too large, damaged or cut short, or there is no such frame.
+        """
+        with _damage(self.name):
+            _seek(self._picture, self.name, number)
+            _check_pixels(self._picture, self.name, self._max_pixels)
+            return _upright_rgb(self._picture).copy()
+
+
+@contextlib.contextmanager
+def opened_picture(
+    source: Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> Iterator[OpenPicture]:
+    """A picture file held open, so that going to its next frame does not begin at the first.
+
+    Raises:
+        PageError: it is no picture, or too large.
+    """
+    name = name or _name_of(source)
+    with _opened(source, name, 1, max_pixels) as picture:
+        yield OpenPicture(picture, name, max_pixels)
+
+
+def is_picture(beginning: bytes) -> bool:
+    """Whether the first 16 bytes (or more) of a file are those of a picture that is read."""
+    return any(_accepts(format_name, beginning[:16]) for format_name in FORMATS)
+
+
 @contextlib.contextmanager
 def _opened(
     source: Path | bytes, name: str, frame: int, max_pixels: int
@@ -183,18 +232,22 @@ def _identified(stream: io.BufferedIOBase, name: str) -> ImageFile.ImageFile:
     if not prefix:
         raise PageError(f"{name}: the file is empty; expected a picture")
     for format_name in FORMATS:
-        factory, accept = Image.OPEN[format_name]
-        if accept is not None and accept(prefix) is True:
+        if _accepts(format_name, prefix):
             stream.seek(0)
-            return factory(stream, "")  # type: ignore[arg-type]
+            return Image.OPEN[format_name][0](stream, "")  # type: ignore[arg-type]
     raise PageError(f"{name}: not a picture of a known format; expected {', '.join(FORMATS)}")
+
+
+def _accepts(format_name: str, prefix: bytes) -> bool:
+    accept = Image.OPEN[format_name][1]
+    return accept is not None and accept(prefix) is True
 
 
 def _seek(picture: ImageFile.ImageFile, name: str, frame: int) -> None:
     count = 1 if frame == 1 else getattr(picture, "n_frames", 1)
     if not 1 <= frame <= count:
         raise PageError(f"{name}: has no page {frame}; its pages are 1 to {count}")
-    if frame > 1:
+    if frame - 1 != picture.tell():
         picture.seek(frame - 1)
 
 

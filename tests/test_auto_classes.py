@@ -52,7 +52,7 @@ processor = AutoProcessor.from_pretrained(NANO_FOLDER)
 assert type(processor) is deepseek_ocr.DeepseekOcrProcessor, type(processor)
 for name in deepseek_ocr.__all__:
     assert getattr(deepseek_ocr, name) is not None, name
-assert deepseek_ocr.load.__module__ == "deepseek_ocr.inference.engine"
+assert deepseek_ocr.load.__module__ == "deepseek_ocr.reading.reader"
 """)
 
 

@@ -17,10 +17,12 @@ COMMANDS = {
     "split": "check annotations and split them into train and test files",
     "train": "fine-tune the model on a train file",
     "test": "score a model on a test file",
+    "read": "pictures and PDFs to text",
     "check": "tell every problem of a dataset, and how long its rows are",
     "export": "write a model, its adapter merged, as other programs read it",
     "synth": "draw annotated sample documents",
     "info": "tell what a model is made of, what would train, and the memory it takes",
+    "completion": "let a shell complete commands and flags",
 }
 
 
@@ -34,7 +36,7 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: deepseek-ocr COMMAND [--help] ...\n")
-        print("\n".join(f"  {name:8s} {text}" for name, text in COMMANDS.items()))
+        print("\n".join(f"  {name:10s} {text}" for name, text in COMMANDS.items()))
         return EXIT_OK if arguments else EXIT_USAGE
     command = arguments[0]
     if command not in COMMANDS:

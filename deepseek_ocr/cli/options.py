@@ -169,7 +169,7 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field, annotat
     if hint is bool:
         _add_switch(parser, field.name, text.replace("%", "%%"), bool(field.default))
         return
-    if not is_required(field) and field.default not in (None, "", dataclasses.MISSING):
+    if not is_required(field) and field.default not in (None, "", (), dataclasses.MISSING):
         text = f"{text} ({_shown(field.default)})"
     arguments: dict[str, Any] = {"help": text.replace("%", "%%"), "default": argparse.SUPPRESS}
     if typing.get_origin(hint) is Literal:
@@ -179,8 +179,8 @@ def _add_flag(parser: argparse.ArgumentParser, field: dataclasses.Field, annotat
     else:
         arguments["type"] = converter(hint)
     if field.metadata.get("positional"):
-        if "nargs" not in arguments and not is_required(field):
-            arguments["nargs"] = "?"
+        if not is_required(field):
+            arguments["nargs"] = "*" if "nargs" in arguments else "?"
         parser.add_argument(field.name, metavar=field.name.upper(), **arguments)
     else:
         parser.add_argument(f"--{field.name}", metavar=placeholder(annotated), **arguments)

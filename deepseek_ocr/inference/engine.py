@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ DEVICE_BURST = 16
 """Tokens between two looks at them on a GPU, which is never waited for in between."""
 SHARE_OF_MEMORY = 0.8
 """Of the free memory that a cache may take."""
-
 
 Finished = Generator[tuple[int, PageResult], None, None]
 """Numbers of requests with their answers."""
@@ -76,6 +75,11 @@ class OcrEngine:
         return self.processor.prompt
 
     @property
+    def is_continuous(self) -> bool:
+        """Whether `answer` can be used; else `generate` alone, for whole batches."""
+        return self._has_slots
+
+    @property
     def device(self) -> torch.device:
         """Where the model's weights are."""
         return self.model.device
@@ -95,14 +99,10 @@ class OcrEngine:
         if not self._has_slots:
             return self._generate_whole(rows, max_new_tokens)
         maker = self._maker()
-        settings = maker.settings(self.mode)
-        tickets = [
-            Ticket(number=number, pictures=pictures, prompt=prompt, mode=self.mode)
-            for number, (pictures, prompt) in enumerate(rows)
-        ]
+        tickets = [maker.ticket(number, row) for number, row in enumerate(rows)]
         began = time.perf_counter()
         for ticket in tickets:
-            maker.encode(ticket, cut(ticket.pictures, settings, self._margin))
+            maker.encode(ticket, cut(ticket.pictures, maker.choices(ticket.mode), self._margin))
         shared = (time.perf_counter() - began) / len(rows)
         made = [self._row(ticket, max_new_tokens) for ticket in tickets]
         for row in made:
@@ -111,7 +111,6 @@ class OcrEngine:
             iter(()),  # but for retries
             maker,
             Cutter(self._margin),
-            mode=self.mode,
             ahead=1,
             make_row=lambda ticket: self._row(ticket, max_new_tokens),
             ready=made,
@@ -129,7 +128,7 @@ class OcrEngine:
         batch_size: int = 8,
         in_order: bool = True,
         num_workers: int = 0,
-    ) -> Iterator[tuple[int, PageResult]]:
+    ) -> Finished:
         """The number of each request, from 0, with its answer; up to `batch_size` at once.
 
         Requests are taken as there is room, so they may be endless. Whatever is wrong with one is
@@ -144,12 +143,11 @@ class OcrEngine:
                 f"{type(self.model).__name__} has no decoder of its own here; use generate"
             )
         maker = self._maker()
-        with Cutter(self._margin, num_workers) as cutter:
+        with self._cutter(num_workers) as cutter:
             source = Requests(
                 iter(requests),
                 maker,
                 cutter,
-                mode=self.mode,
                 ahead=batch_size + 2 * num_workers if num_workers else 1,
                 make_row=lambda ticket: self._row(ticket, max_new_tokens),
             )
@@ -157,10 +155,13 @@ class OcrEngine:
             with closing(self._finished(batch, source)) as finished:
                 yield from _in_order(finished) if in_order else finished
 
-    def stream(self, request: Request, *, max_new_tokens: int) -> Generator[str, None, PageResult]:
+    def stream(
+        self, request: Request, *, max_new_tokens: int, num_workers: int = 0
+    ) -> Generator[str, None, PageResult]:
         """The text of one answer as it is decoded; together the pieces are its text.
 
-        The generator's return value is the `PageResult`. No retries: what was said is said.
+        With a worker its pictures are opened and cut by another process. The generator's return
+        value is the `PageResult`. No retries: what was said is said.
 
         Raises:
             ValueError, PageError: as `generate`.
@@ -170,10 +171,11 @@ class OcrEngine:
             (result,) = self._generate_whole([request], max_new_tokens)
             yield result.text
             return result
-        pictures, prompt = request
         maker = self._maker()
-        ticket = Ticket(number=0, pictures=pictures, prompt=prompt, mode=self.mode)
-        maker.encode(ticket, cut(pictures, maker.settings(self.mode), self._margin))
+        ticket = maker.ticket(0, request)
+        with self._cutter(num_workers) as cutter:
+            views = cutter.begin(ticket.pictures, maker.choices(ticket.mode)).views()
+        maker.encode(ticket, views)
         row = self._row(ticket, max_new_tokens)
         batch = self._batch(maker, 1, len(ticket.ids) + row.budget, burst=1)
         pieces = TextPieces(self.processor.decode)
@@ -191,8 +193,12 @@ class OcrEngine:
     def _margin(self) -> tuple[int, int, int]:
         return self.processor.image_processor.margin
 
+    def _cutter(self, num_workers: int) -> AbstractContextManager[Cutter]:
+        """The processes that cut pictures, for one batch."""
+        return Cutter(self._margin, num_workers)
+
     def _maker(self) -> PromptMaker:
-        return PromptMaker(without_adapter(self.model), self.processor, self.sizes)
+        return PromptMaker(without_adapter(self.model), self.processor, self.sizes, self.mode)
 
     def _row(self, ticket: Ticket, max_new_tokens: int) -> Row:
         """A row with the room that it has alone; failed if there is none."""
@@ -275,14 +281,20 @@ class OcrEngine:
             "repetition": "repetition",
             "failed": "failed",
         }
+        ticket = row.request
+        width, height = ticket.sizes[0] if len(ticket.sizes) == 1 else (0, 0)
         return PageResult(
             text="" if row.ending == "failed" else text,
             status=statuses[row.ending],
-            prompt=row.request.prompt,
+            prompt=ticket.prompt,
             reason=row.reason,
             num_tokens=len(row.tokens),
-            num_image_tokens=row.request.num_image_tokens,
-            seconds=row.request.seconds + row.seconds,
+            num_image_tokens=ticket.num_image_tokens,
+            seconds=ticket.seconds + row.seconds,
+            width=width,
+            height=height,
+            turned=ticket.turned[0] if len(ticket.turned) == 1 else 0,
+            mode=ticket.mode_used,
         )
 
     # --- models that have only `generate` -------------------------------------------------------
@@ -290,8 +302,8 @@ class OcrEngine:
     def _generate_whole(self, rows: Sequence[Request], max_new_tokens: int) -> list[PageResult]:
         """One forward pass and greedy decoding for a batch of rows, in their order."""
         began = time.perf_counter()
-        images = [picture for pictures, _ in rows for picture in pictures]
-        prompts = [prompt for _, prompt in rows]
+        images = [picture for pictures, *_ in rows for picture in pictures]
+        prompts = [prompt for _, prompt, *_ in rows]
         inputs = self.processor(images=images, text=prompts, mode=self.mode, **self.sizes)  # type: ignore[arg-type]
         lengths = inputs["attention_mask"].sum(1).tolist()
         budgets = [min(max_new_tokens, self.max_positions - length) for length in lengths]

@@ -21,8 +21,12 @@ from .cutting import Cutter, Cutting, Picture, View
 from .results import Attempt
 from .scheduler import Row
 
-Request = tuple[Sequence[Picture], str]
-"""The pictures of one row, and its prompt with one `<image>` for each."""
+Request = tuple[Sequence[Picture], str] | tuple[Sequence[Picture], str, str | None]
+"""Pictures of one row, its prompt with one `<image>` for each, a mode in place of the engine's."""
+
+AUTO, PUBLISHED_MODE = "auto", "gundam"
+AUTO_MODES = ("tiny", "small", "base", "large", "gundam")
+"""What `auto` chooses from: the modes that the published weights were trained for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,11 @@ class Retry:
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class Ticket:
-    """A request, how it is asked now, and how it was asked before."""
+    """A request, how it is asked now, and how it was asked before.
+
+    `sizes` are the pages' widths and heights in pixels, `turned` the degrees clockwise by which
+    they were turned, `mode_used` and `settings` how they are seen; all once they are cut.
+    """
 
     number: int
     pictures: Sequence[Picture]
@@ -49,6 +57,10 @@ class Ticket:
     attempts: list[Attempt] = dataclasses.field(default_factory=list)
     ids: list[int] = dataclasses.field(default_factory=list)
     views: list[View] = dataclasses.field(default_factory=list)
+    sizes: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    turned: list[int] = dataclasses.field(default_factory=list)
+    mode_used: str = ""
+    settings: ViewSettings | None = None
     num_image_tokens: int = 0
     seconds: float = 0.0
     """That the earlier attempts took."""
@@ -64,14 +76,43 @@ class PromptMaker:
     Args:
         model: a `DeepseekOcrForConditionalGeneration`, without an adapter around it.
         sizes: `base_size`, `tile_size`, `max_tiles` in place of the mode's.
+        mode: of requests that name none; None: the processor's own.
     """
 
-    def __init__(self, model: Any, processor: DeepseekOcrProcessor, sizes: dict[str, int | None]):
-        self.model, self.processor, self.sizes = model, processor, sizes
+    def __init__(
+        self,
+        model: Any,
+        processor: DeepseekOcrProcessor,
+        sizes: dict[str, int | None],
+        mode: str | None = None,
+    ):
+        self.model, self.processor, self.sizes, self.mode = model, processor, sizes, mode
+
+    def ticket(self, number: int, request: Request) -> Ticket:
+        """A request as it was made."""
+        pictures, prompt, *modes = request
+        mode = modes[0] if modes else None
+        return Ticket(number=number, pictures=pictures, prompt=prompt, mode=mode or self.mode)
 
     def settings(self, mode: str | None) -> ViewSettings:
         """The sizes of views in a mode; None: the processor's own."""
         return self.processor.image_processor.settings(mode, **self.sizes)
+
+    def choices(self, mode: str | None) -> dict[str, ViewSettings]:
+        """The modes that a page may be seen in, with their sizes.
+
+        For `auto` those of `AUTO_MODES`; but where the model was trained for one mode or size, or
+        the caller gives sizes, that alone.
+        """
+        own = self.processor.image_processor
+        named = mode or own.mode
+        if named != AUTO:
+            return {named: self.settings(mode)}
+        sizes = (own.base_size, own.tile_size, *map(self.sizes.get, ("base_size", "tile_size")))
+        if own.mode in (AUTO, PUBLISHED_MODE) and not any(sizes):
+            return {each: self.settings(each) for each in AUTO_MODES}
+        only = PUBLISHED_MODE if own.mode == AUTO else own.mode
+        return {only: self.settings(own.mode)}
 
     def encode(self, ticket: Ticket, views: list[View]) -> None:
         """Give a request its ids.
@@ -79,8 +120,10 @@ class PromptMaker:
         Raises:
             ValueError: pictures and `<image>` marks differ in number.
         """
-        settings = self.settings(ticket.mode)
-        counts = [num_image_tokens(view.grid, settings) for view in views]
+        choices = self.choices(ticket.mode)
+        ticket.mode_used = views[0].mode if views else next(iter(choices))
+        ticket.settings = choices[ticket.mode_used]
+        counts = [num_image_tokens(view.grid, ticket.settings) for view in views]
         if ticket.prompt.count(IMAGE) != len(counts):
             raise ValueError(
                 f"the prompt has {ticket.prompt.count(IMAGE)} {IMAGE} marks and {len(counts)} "
@@ -88,6 +131,7 @@ class PromptMaker:
             )
         ticket.ids = self.processor.encode(ticket.prompt, counts).ids
         ticket.views, ticket.num_image_tokens = views, sum(counts)
+        ticket.sizes, ticket.turned = [v.size for v in views], [v.turned for v in views]
 
     @torch.no_grad()  # not inference mode: what is gathered in it could never train again
     def embed(self, rows: Sequence[Row]) -> list[Tensor]:
@@ -124,7 +168,8 @@ class PromptMaker:
         found: list[list[Tensor]] = [[] for _ in tickets]
 
         def sides(place: int) -> tuple[int, int]:
-            settings = self.settings(tickets[place].mode)
+            settings = tickets[place].settings
+            assert settings is not None  # `encode` has set it
             return settings.base_size, settings.tile_size or 0
 
         with_views = sorted((p for p, ticket in enumerate(tickets) if ticket.views), key=sides)
@@ -153,7 +198,6 @@ class Requests:
 
     Args:
         requests: may be endless; only `ahead` of them are taken before their turn.
-        mode: of all of them.
         make_row: a ticket with its ids -> its row, which may have failed.
         ready: rows of other requests, which come first.
     """
@@ -164,23 +208,22 @@ class Requests:
         maker: PromptMaker,
         cutter: Cutter,
         *,
-        mode: str | None,
         ahead: int,
         make_row: Callable[[Ticket], Row],
         ready: Sequence[Row] = (),
     ):
         self._requests, self._maker, self._cutter = enumerate(requests), maker, cutter
-        self._mode, self._ahead, self._make_row = mode, max(ahead, 1), make_row
+        self._ahead, self._make_row = max(ahead, 1), make_row
         self._ready, self._begun = deque(ready), deque[tuple[Ticket, Cutting]]()
 
     def take(self, wait: bool) -> Row | None:
         """The next row; None: there is none, or without `wait` its pictures are still cut."""
         if self._ready:
             return self._ready.popleft()
-        for number, (pictures, prompt) in itertools.islice(
+        for number, request in itertools.islice(
             self._requests, max(0, self._ahead - len(self._begun))
         ):
-            self._begin(Ticket(number=number, pictures=pictures, prompt=prompt, mode=self._mode))
+            self._begin(self._maker.ticket(number, request))
         if not self._begun or not (wait or self._begun[0][1].is_ready()):
             return None
         return self._row_of(*self._begun.popleft())
@@ -203,7 +246,7 @@ class Requests:
         )
 
     def _begin(self, ticket: Ticket, *, first: bool = False) -> None:
-        cutting = self._cutter.begin(ticket.pictures, self._maker.settings(ticket.mode))
+        cutting = self._cutter.begin(ticket.pictures, self._maker.choices(ticket.mode))
         (self._begun.appendleft if first else self._begun.append)((ticket, cutting))
 
     def _row_of(self, ticket: Ticket, cutting: Cutting) -> Row:

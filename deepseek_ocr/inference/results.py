@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 Status = Literal["ok", "empty", "failed", "truncated", "repetition"]
 
@@ -25,12 +25,18 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PageResult:
-    """The raw answer for one request; `status` says how decoding ended and never flatters.
+    """The answer for one request; `status` says how decoding ended and never flatters.
 
     `truncated`: no end token within the budget; `repetition`: a loop without end; `failed`: no
-    answer at all, `reason` says why. `num_image_tokens` are the positions that the pictures took,
-    `seconds` the share of the batch's time. `attempts` are listed where a page may be asked again;
-    this answer need not be the last one's, `prompt` is its own.
+    answer at all, `reason` says why. `text` is the raw answer. `num_image_tokens` are the positions
+    that the pictures took, `seconds` the share of the batch's time. `attempts` are listed where a
+    page may be asked again; this answer need not be the last one's, `prompt` is its own.
+
+    Of a request with one picture, `width` and `height` are the page's in pixels as it was read,
+    `turned` by so many degrees clockwise, and `mode` how it was seen. Where documents are read
+    (`reading.reader`), `source` is the document's path, `page` the page's number (None: the
+    document, which could not be opened), `markdown` what the answer says, and `regions` (label,
+    box, text) have their boxes (x1, y1, x2, y2) in those pixels.
     """
 
     text: str
@@ -41,3 +47,11 @@ class PageResult:
     num_image_tokens: int = 0
     seconds: float = 0.0
     attempts: tuple[Attempt, ...] = ()
+    width: int = 0
+    height: int = 0
+    turned: int = 0
+    mode: str = ""
+    source: str = ""
+    page: int | None = None
+    markdown: str = ""
+    regions: tuple[Any, ...] = ()

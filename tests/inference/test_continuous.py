@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from deepseek_ocr.inference import cutting
 from deepseek_ocr.inference.cutting import Cutter
@@ -18,27 +18,18 @@ from deepseek_ocr.inference.pieces import TextPieces
 from deepseek_ocr.inference.prompts import PromptMaker, Retry, Ticket
 from deepseek_ocr.inference.scheduler import ContinuousBatch, Row, RowList
 from deepseek_ocr.inference.slots import SlotDecoder
-from deepseek_ocr.model.presets import untrained
 from deepseek_ocr.model.resolution import view_settings
+from tests.inference.engines import SMALL, page, unlike_rows
 from tests.inference.reference_decoder import ReferenceDecoder
 
 torch.set_num_threads(1)  # small products; more threads only wait for each other
 
-SMALL = {"base_size": 128, "tile_size": 64, "max_tiles": 4}
 PROMPTS = [
     "<image>\nFree OCR.",
     "text only",
     "<image>\nParse the figure.",
     "<image><image>\nCompare.",
 ]
-
-
-def page(width: int, height: int, seed: int) -> Image.Image:
-    picture = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(picture)
-    for line in range(0, height, 12):
-        draw.text((3, line), f"{seed} line {line * seed} {'x' * (seed % 7)}", fill="black")
-    return picture
 
 
 def drawn_requests(count: int) -> list:
@@ -56,14 +47,7 @@ def drawn_requests(count: int) -> list:
 
 @pytest.fixture(scope="module")
 def engine() -> OcrEngine:
-    model, processor = untrained("nano-untrained", seed=3)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.05)  # so that rows differ
-        model.lm_head.weight[processor.eos_id] *= 6  # so that they end at unlike places
-    return OcrEngine(model.eval(), processor, **SMALL)
+    return unlike_rows()
 
 
 REQUESTS = drawn_requests(50)
@@ -110,7 +94,7 @@ def test_the_reference_decoder_gives_the_same_texts(engine, alone):
     rows = []
     for number, (pictures, prompt) in enumerate(REQUESTS[:8]):
         ticket = Ticket(number=number, pictures=pictures, prompt=prompt, mode=None)
-        maker.encode(ticket, cutting.cut(pictures, maker.settings(None), margin))
+        maker.encode(ticket, cutting.cut(pictures, maker.choices(None), margin))
         rows.append(Row(budget=BUDGETS, request=ticket))
     batch = ContinuousBatch(
         Lender(),
@@ -277,14 +261,14 @@ def test_paths_give_the_answers_of_their_pictures(engine, files):
 
 
 def test_a_picture_that_kills_its_process_disturbs_no_other(files):
-    settings = view_settings("gundam", **SMALL)
+    choices = {"gundam": view_settings("gundam", **SMALL)}
     with Cutter((127, 127, 127), num_workers=1) as cutter:
-        good = cutter.begin([files[0]], settings)
+        good = cutter.begin([files[0]], choices)
         assert len(good.views()) == 1
-        os.kill(next(iter(cutter._pool._processes)), signal.SIGKILL)  # as a decoder's crash would
-        begun = [cutter.begin([file], settings) for file in files[1:3]]
+        os.kill(cutter._children._children[0].pid, signal.SIGKILL)  # as a decoder's crash would
+        begun = [cutter.begin([file], choices) for file in files[1:3]]
         found = [cutting_.views()[0].grid for cutting_ in begun]
-        assert found == [c.grid for f in files[1:3] for c in cutting.cut([f], settings, (127,) * 3)]
+        assert found == [c.grid for f in files[1:3] for c in cutting.cut([f], choices, (127,) * 3)]
 
 
 def test_letters_cut_between_tokens_wait_for_their_rest():

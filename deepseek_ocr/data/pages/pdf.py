@@ -16,7 +16,9 @@ from ...errors import PageError
 if TYPE_CHECKING:
     from PIL import Image
 
-_PDFIUM = threading.Lock()  # PDFium must not be called by two threads at once
+POINTS_AN_INCH = 72
+ROUNDING = 1e-12  # PDFium rounds up: 1920.0000000000002 pixels would become 1921
+_PDFIUM = threading.RLock()  # PDFium must not be called by two threads at once
 
 
 class PdfPages:
@@ -27,6 +29,14 @@ class PdfPages:
 
     def __len__(self) -> int:
         return len(self._document)
+
+    def points(self, number: int) -> tuple[float, float]:
+        """Width and height of a page as it is seen, in points (1/72 inch).
+
+        Raises:
+            PageError: there is no such page, or it has no area or is damaged.
+        """
+        return _points(self._page(number), self._called(number))
 
     def size(self, number: int, target_side: int, max_pixels: int) -> tuple[int, int]:
         """Width and height of the picture that `draw` would give.
@@ -50,6 +60,8 @@ class PdfPages:
     def draw(self, number: int, target_side: int, max_pixels: int) -> Image.Image:
         """A page as RGB; its longer side has `target_side` pixels, unless it had too many so.
 
+        What is filled into forms is drawn, too; no script or action of the file is run.
+
         Raises:
             PageError: there is no such page, or it has no area, is too narrow or damaged.
         """
@@ -57,9 +69,13 @@ class PdfPages:
         scale = _scale(page, self._called(number), target_side, max_pixels)
         try:
             bitmap = page.render(scale=scale, rev_byteorder=True)
-            return bitmap.to_pil().convert("RGB").copy()  # the copy outlives PDFium's memory
+            picture = bitmap.to_pil().convert("RGB").copy()  # the copy outlives PDFium's memory
+            picture.info["dpi"] = (POINTS_AN_INCH * scale, POINTS_AN_INCH * scale)
+            return picture
         except (RuntimeError, ValueError, OSError, MemoryError):
             raise self._damaged(number) from None
+        finally:
+            page.close()  # so that what it holds does not wait for the collector
 
     def _page(self, number: int) -> Any:
         if not 1 <= number <= len(self):
@@ -80,11 +96,11 @@ class PdfPages:
 
 
 @contextlib.contextmanager
-def opened_pdf(path: Path, name: str) -> Iterator[PdfPages]:
-    """The pages of a PDF file that errors call `name`; one thread at a time has one open.
+def opened_pdf(path: Path, name: str, password: str | None = None) -> Iterator[PdfPages]:
+    """The pages of a PDF file that errors call `name`; one thread at a time has any open.
 
     Raises:
-        PageError: it needs a password, or is damaged or has no pages.
+        PageError: it needs a password or another one, or is damaged or has no pages.
     """
     try:
         import pypdfium2 as pdfium  # here, so that pictures need no PDF library
@@ -93,15 +109,24 @@ def opened_pdf(path: Path, name: str) -> Iterator[PdfPages]:
 
     with _PDFIUM:
         try:
-            document = pdfium.PdfDocument(os.fspath(path))
+            document = pdfium.PdfDocument(os.fspath(path), password)
+            document.init_forms()
         except (pdfium.PdfiumError, OSError) as error:
             locked = "password" in str(error).lower() and _is_encrypted(path)
-            found = "needs a password" if locked else "is damaged or has no pages"
-            raise PageError(f"{name}: the PDF {found}; expected a PDF that opens") from None
+            raise PageError(f"{name}: the PDF {_found(locked, password)}") from None
         try:
             yield PdfPages(document, name)
         finally:
             document.close()
+
+
+def _found(is_locked: bool, password: str | None) -> str:
+    """Why a PDF does not open."""
+    if not is_locked:
+        return "is damaged or has no pages; expected a PDF that opens"
+    if password is None:
+        return "needs a password; expected a PDF that opens, or `read` with --password-file"
+    return "needs another password than the one that was given"
 
 
 def _is_encrypted(path: Path) -> bool:
@@ -117,11 +142,7 @@ def _is_encrypted(path: Path) -> bool:
 
 def _scale(page: Any, name: str, target_side: int, max_pixels: int) -> float:
     """Pixels a point."""
-    width, height = page.get_size()  # points, turned as the page says
-    if not (width > 0 and height > 0):
-        raise PageError(
-            f"{name}: the page has no area ({width:g} x {height:g} points); leave it out"
-        )
+    width, height = _points(page, name)
     scale = target_side / max(width, height)
     if min(width, height) * scale < 1:
         raise PageError(
@@ -129,4 +150,14 @@ def _scale(page: Any, name: str, target_side: int, max_pixels: int) -> float:
         )
     if width * height * scale**2 > max_pixels:
         scale = (max_pixels / (width * height)) ** 0.5
-    return scale
+    return scale * (1 - ROUNDING)
+
+
+def _points(page: Any, name: str) -> tuple[float, float]:
+    """Width and height in points, turned as the page says."""
+    width, height = page.get_size()
+    if not (width > 0 and height > 0):
+        raise PageError(
+            f"{name}: the page has no area ({width:g} x {height:g} points); leave it out"
+        )
+    return width, height

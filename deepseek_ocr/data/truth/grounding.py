@@ -15,7 +15,8 @@ import dataclasses
 import itertools
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ..annotations import Annotation, Region
 from ..problems import Problem
@@ -29,10 +30,23 @@ TAGS = ("<|ref|>", "<|/ref|>", "<|det|>", "<|/det|>")
 Box = tuple[float, float, float, float]
 GridBox = tuple[int, int, int, int]
 
+
 _BOX_MARKS = re.compile(f"(?:{BOX_MARK})+")
 _TAG = re.compile(r"<\|/?(?:ref|det)\|>")
 _BOX = re.compile(r"\[{0}{1}{0},{0}{1}{0},{0}{1}{0},{0}{1}{0}\]".format(r"\s{0,9}", "([0-9]{1,3})"))
 _AFTER_BLOCK = "  \n\n"  # as the published model ends one
+
+
+class Grounded(NamedTuple):
+    """What stands in `<|ref|>` and the boxes in the `<|det|>` right behind it.
+
+    It begins at `start` in the text and ends before `end`.
+    """
+
+    label: str
+    boxes: tuple[GridBox, ...]
+    start: int
+    end: int
 
 
 def to_grounding(box: Box, width: float, height: float) -> GridBox:
@@ -131,17 +145,12 @@ def _written(region: Region, box: GridBox) -> str:
     return f"<|ref|>{name}<|/ref|><|det|>[[{x1}, {y1}, {x2}, {y2}]]<|/det|>{below}"
 
 
-def _regions(text: str, width: float, height: float) -> Iterator[Region]:
-    for label, boxes, end in _tagged(text):
-        next_one = text.find("<|ref|>", end)
-        below = text[end : next_one if next_one >= 0 else len(text)].removeprefix("\n").rstrip()
-        for box in _boxes(boxes):
-            yield Region(label=label.strip(), box=from_grounding(box, width, height), text=below)
-            below = ""
+def find_grounded(text: str) -> Iterator[Grounded]:
+    """The parts of an answer that have boxes, in their order; whatever the text is, never raises.
 
-
-def _tagged(text: str) -> Iterator[tuple[str, str, int]]:
-    """What stands in `<|ref|>` and in the `<|det|>` right behind it, and where that ends."""
+    Boxes that are none (not four numbers from 0 to 999, or with an end before the beginning) are
+    left out, and so is what stands beyond `MAX_BOXES_LENGTH`.
+    """
     last: deque[re.Match[str]] = deque(maxlen=len(TAGS))
     for tag in _TAG.finditer(text):
         last.append(tag)
@@ -149,10 +158,20 @@ def _tagged(text: str) -> Iterator[tuple[str, str, int]]:
             ref, ref_end, det, det_end = last
             if not text[ref_end.end() : det.start()].strip():
                 boxes = text[det.end() : min(det_end.start(), det.end() + MAX_BOXES_LENGTH)]
-                yield text[ref.end() : ref_end.start()], boxes, det_end.end()
+                label = text[ref.end() : ref_end.start()]
+                yield Grounded(label, tuple(_boxes(boxes)), ref.start(), det_end.end())
 
 
-def _boxes(text: str) -> Iterable[GridBox]:
+def _regions(text: str, width: float, height: float) -> Iterator[Region]:
+    for label, boxes, _, end in find_grounded(text):
+        next_one = text.find("<|ref|>", end)
+        below = text[end : next_one if next_one >= 0 else len(text)].removeprefix("\n").rstrip()
+        for box in boxes:
+            yield Region(label=label.strip(), box=from_grounding(box, width, height), text=below)
+            below = ""
+
+
+def _boxes(text: str) -> Iterator[GridBox]:
     for match in _BOX.finditer(text):
         x1, y1, x2, y2 = map(int, match.groups())
         if x1 <= x2 and y1 <= y2:

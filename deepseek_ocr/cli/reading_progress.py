@@ -1,0 +1,71 @@
+"""What `deepseek-ocr read` shows of a job while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from ..progress import Progress, say
+from ..reading.config import ReadConfig
+from ..reading.growing import json_line
+from ..reading.job import Listener, ReadingJob
+from ..reading.journal import journal_row
+from ..reading.json_document import page_object
+from ..reading.rendering import Renderer
+from ..reading.results import BAD, ReadPage
+from ..reading.work import Work
+
+
+class ReadingProgress(Listener):
+    """Pages and tokens a second and the time left, on stderr; rows as JSON lines, on stdout.
+
+    A document that has not been opened yet counts as one page.
+    """
+
+    def __init__(self, config: ReadConfig):
+        self.config = config
+        self._renderer = Renderer(config)
+        self._progress: Progress | None = None
+        self._total = self._tokens = self._num_bad = 0
+        self._began = time.monotonic()
+
+    @contextlib.contextmanager
+    def reading(self, job: ReadingJob) -> Iterator[None]:
+        """Show the job's pages; those that were read before count as done."""
+        done, quiet = job.num_done(), self.config.quiet
+        self._total = sum(len(work.numbers) or 1 for work in job.works)
+        self._began, self._tokens, self._num_bad = time.monotonic(), 0, 0
+        if done:
+            say(f"resume: {done} of {self._total} pages were read before", quiet=quiet)
+        with Progress(self._total, "pages", "read", start=done, quiet=quiet) as progress:
+            self._progress = progress
+            try:
+                yield
+            finally:
+                self._progress = None
+
+    def opened(self, work: Work) -> None:
+        """Its pages are known."""
+        self._total += (len(work.numbers) or 1) - 1
+        if self._progress is not None:
+            self._progress.extend(self._total)
+
+    def ended(self, work: Work, page: ReadPage) -> None:
+        """One more."""
+        if self.config.json_lines:
+            print(json_line(self._row(work, page)), flush=True)
+        if self._progress is None:
+            return
+        self._tokens += page.num_tokens
+        self._num_bad += page.status in BAD
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = f"{self._tokens / seconds:.0f}"
+        bad = {"failed": self._num_bad} if self._num_bad else {}
+        brief = [f"{rate} tokens/s", *(f"{count} {name}" for name, count in bad.items())]
+        self._progress.advance(1, brief=brief, tokens_s=rate, **bad)
+
+    def _row(self, work: Work, page: ReadPage) -> dict[str, object]:
+        """A page for programs: without a folder to find its text in, with that."""
+        row = journal_row(work.document.source, page)
+        return row if self.config.out is not None else row | page_object(self._renderer.page(page))

@@ -1,0 +1,1 @@
+"""From any document to text: inputs, pages, answers, and the job that loses nothing."""
