@@ -23,10 +23,22 @@ SHARED = REPOSITORY.parent / "shared"
 FIXTURES = REPOSITORY / "tests" / "fixtures"
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """The cache of this process's tests; what is compiled is shared by those that run beside."""
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    compiled, cache = run / "native", base / "cache"
+    compiled.mkdir(mode=0o700, exist_ok=True)
+    cache.mkdir(exist_ok=True)
+    (cache / "native").symlink_to(compiled)
+    return cache
+
+
 @pytest.fixture(autouse=True)
-def _caches_of_their_own(tmp_path_factory, monkeypatch):
+def _caches_of_their_own(cache, monkeypatch):
     """No test reads or writes the cache of whoever runs it."""
-    monkeypatch.setenv("DEEPSEEK_OCR_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("DEEPSEEK_OCR_CACHE", str(cache))
 
 
 @pytest.fixture(scope="session")

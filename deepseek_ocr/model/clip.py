@@ -102,7 +102,7 @@ class ClipAttention(nn.Module):
     def attend(self, qkv: Tensor) -> Tensor:
         """(B, tokens, 3, heads, d) -> (B, tokens, C)."""
         learns = torch.is_grad_enabled() and qkv.requires_grad
-        if not learns and attention.attends(qkv, qkv.shape[-1]):
+        if not learns and attention.attends(qkv.shape[-1], qkv):
             return self.attend_natively(qkv)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, tokens, d)
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)

@@ -175,7 +175,7 @@ def _rotation_of(asked: Tensor | None, rotation: Rotation) -> Rotation:
 
 def _attend_run(q: Tensor, keys: Tensor, values: Tensor, run: Run, scale: float) -> Tensor:
     """(1, heads, n, d) queries of a run's last n tokens over its row -> (n, heads * v width)."""
-    if q.shape[2] > 1 and keys.shape == values.shape and attends(q, q.shape[-1]):
+    if q.shape[2] > 1 and keys.shape == values.shape and attends(q.shape[-1], q, keys, values):
         return attend_text(q[0], keys[0], values[0], scale)
     seen = None if q.shape[2] == 1 else seen_by(run, q.device)
     return attend(q, keys, values, seen, scale)[0]

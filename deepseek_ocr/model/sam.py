@@ -134,7 +134,7 @@ class SamAttention(nn.Module):
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         qkv = linear(self.qkv, x).unflatten(-1, (3, self.num_heads, -1))  # (B, h, w, 3, H, d)
-        if not self.learns(qkv) and attention.attends(qkv, qkv.shape[-1]):
+        if not self.learns(qkv) and attention.attends(qkv.shape[-1], qkv):
             attended = self.attend_natively(qkv)
         else:
             attended = self.attend_windows(x, *qkv.unbind(3))
@@ -169,7 +169,8 @@ class SamAttention(nn.Module):
     def attend_natively(self, qkv: Tensor) -> Tensor:
         """(B, h, w, 3, H, d) -> (B, h, w, C), windows and all, in C."""
         window = (self.window_size,) * 2 if self.window_size else qkv.shape[1:3]
-        nothing = self.qkv.bias.view(qkv.shape[3:])  # what a place of zeros would give
+        # what a place of zeros gives, through adapters, too
+        nothing = self.qkv(qkv.new_zeros(1, qkv.shape[-2] * qkv.shape[-1])).view(qkv.shape[3:])
         tables = [
             distance_table(table, size)
             for table, size in zip((self.rel_pos_h, self.rel_pos_w), window, strict=True)
@@ -269,7 +270,7 @@ class SamMlp(nn.Module):
         # the wide product stays small: new memory for the whole of it takes a tenth of the time
         rows, width = x.flatten(0, -2), self.lin1.out_features
         rests = None if residual is None else residual.flatten(0, -2)
-        hidden, out = x.new_empty(CPU_MLP_PATCHES, width), torch.empty_like(rows)
+        hidden, out = x.new_empty(CPU_MLP_PATCHES, width), rows.new_empty(rows.shape)
         for start in range(0, len(rows), CPU_MLP_PATCHES):
             own = slice(start, start + CPU_MLP_PATCHES)
             wide = linear(self.lin1, rows[own], activation="gelu", out=hidden[: len(rows[own])])

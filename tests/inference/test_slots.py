@@ -239,6 +239,40 @@ def test_weights_that_change_are_seen_at_the_next_prompt(model):
     assert decoder.is_compiled
 
 
+@pytest.mark.parametrize("change", ["assigned", "hooked", "wrapped"])
+def test_modules_that_change_are_seen_at_the_next_prompt(model, change):
+    class Doubled(nn.Module):
+        def __init__(self, base):
+            super().__init__()
+            self.base = base
+
+        def forward(self, x):
+            return 2 * self.base(x)
+
+    changing = copy.deepcopy(model)
+    decoder = SlotDecoder(changing, num_slots=1, num_positions=64)
+    check_rows(decoder, changing, random_rows([6]), [0], steps=1)
+    attention = changing.model.layers[0].self_attn
+    if change == "assigned":  # as `load_state_dict(assign=True)` does
+        attention.q_proj.weight = nn.Parameter(torch.randn(64, 64) * 0.1)
+    elif change == "hooked":
+        attention.q_proj.register_forward_hook(lambda _, __, out: out * 2)
+    else:  # as an adapter does
+        attention.q_proj = Doubled(attention.q_proj)
+    decoder.free([0])
+    check_rows(decoder, changing, random_rows([6]), [0], steps=1)
+    assert decoder.is_compiled == (change == "assigned")
+
+
+def test_under_autocast_a_cache_in_float32_is_read_as_such(model, way):
+    rows = random_rows()
+    decoder = SlotDecoder(model, num_slots=4, num_positions=64)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = decoder.prefill([0, 1, 2, 3], embedded(model, rows))
+    exact = alone(model, rows)
+    assert (logits - exact).square().mean().sqrt() < 0.05 * exact.std()
+
+
 def test_a_hook_or_an_adapter_is_not_passed_over(model):
     hooked = copy.deepcopy(model)
     hooked.model.layers[0].self_attn.q_proj.register_forward_hook(lambda _, __, out: out * 2)
@@ -353,6 +387,8 @@ class TestBuilding:
     @pytest.fixture(autouse=True)
     def _anew(self, tmp_path, monkeypatch):
         monkeypatch.setenv("DEEPSEEK_OCR_CACHE", str(tmp_path / "cache"))
+        quickly = ("-O0", *native_library.FLAGS[1:])
+        monkeypatch.setattr(native_library, "FLAGS", quickly)
         native_library._library.cache_clear()
         yield
         native_library._library.cache_clear()

@@ -36,6 +36,7 @@ typedef struct {
 
 enum { QUERIES = 48, TOGETHER = 6, ACROSS = 4 }; /* of a block; of a product, with its vectors */
 enum { KEY_VECTORS = 32 }; /* of keys at a time: their scores stay in the first cache */
+enum { MOST_WIDTH = 512 }; /* of a head */
 static const float LOG2_E = 1.44269504f; /* scores are in powers of two */
 static const float NEVER = -1e30f;
 
@@ -112,7 +113,7 @@ static void no_positions(const Attention *a, const Desk *desk) {
  * up with zeros. */
 INLINE void pack_keys(const Attention *a, const Desk *desk, int64_t view, int64_t top, int64_t left,
                       int64_t head, int64_t d) {
-  static const uint16_t zeros[512] __attribute__((aligned(64)));
+  static const uint16_t zeros[MOST_WIDTH] __attribute__((aligned(64)));
   const int64_t padded = up(a->columns, LANES), shared = head / a->group;
   const int64_t start = view * a->k_view + shared * a->k_head;
   for (int64_t row = 0; row < a->rows; row++)

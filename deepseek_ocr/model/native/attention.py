@@ -15,12 +15,19 @@ from .library import AttentionCall, library
 
 LANES = 16
 """The width of a head is a multiple of so many numbers, or C does not take it."""
+MOST_WIDTH = 512
+"""As `MOST_WIDTH` in `attention.c`."""
 
 
-def attends(x: Tensor, head_width: int) -> bool:
-    """Whether C takes queries, keys and values like these, on this machine."""
-    if x.device.type != "cpu" or x.dtype != torch.bfloat16 or head_width % LANES:
+def attends(head_width: int, *tensors: Tensor) -> bool:
+    """Whether C takes such queries, keys and values, on this machine."""
+    if head_width % LANES or not 0 < head_width <= MOST_WIDTH:
         return False
+    for x in tensors:  # a cache may have another format than what autocast makes
+        if type(x) is not Tensor or x.device.type != "cpu" or x.dtype != torch.bfloat16:
+            return False
+        if not x.numel():
+            return False
     found = library()
     return found is not None and bool(found.has_attention())
 

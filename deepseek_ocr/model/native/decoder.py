@@ -38,14 +38,14 @@ class NativeDecoder:
             raise Unsupported("there is no compiled code")
         self._library, self._cache = found, cache
         self._kept: list[Any] = []  # what C points to
-        self._addresses: list[tuple[Tensor, int]] = []
+        self._source, self._places = model, _places(model)
         self._vocabulary = model.config.vocab_size
         self._model = self._of_model(model)
         self._room = torch.empty(0, dtype=torch.uint8)
 
     def is_current(self) -> bool:
-        """Whether all weights still lie where they lay."""
-        return all(tensor.data_ptr() == address for tensor, address in self._addresses)
+        """Whether it is still the same modules, and all weights lie where they lay."""
+        return self._places == _places(self._source)
 
     def step(self, slots: Sequence[int], places: Sequence[int], tokens: Tensor) -> Tensor:
         """Slots, positions of the new tokens, and the tokens (n,) -> (n, V) float32 logits."""
@@ -157,9 +157,6 @@ class NativeDecoder:
         columns = weight.shape[-1] * (2 if bits == 4 else 1)
         if columns % (LANES * (2 if bits == 4 else 1)) or not weight.is_contiguous():
             raise Unsupported(f"a matrix has {columns} columns, or pauses in memory")
-        for tensor in (weight, scales):
-            if tensor is not None:
-                self._addresses.append((tensor, tensor.data_ptr()))
         return Matrix(
             weights=weight.data_ptr(),
             scales=None if scales is None else scales.data_ptr(),
@@ -190,9 +187,31 @@ def _kind(tensor: Tensor) -> int:
     return KINDS[tensor.dtype]
 
 
+def _places(model: Any) -> list[tuple[nn.Module, bool, list[int]]]:
+    """The decoder's modules, whether each does what its class does, and where its tensors lie."""
+    decoder = model.model
+    parts = [decoder.embed_tokens, *decoder.layers.modules(), decoder.norm, model.lm_head]
+    return [
+        (
+            module,
+            _is_plain(module),
+            [
+                tensor.data_ptr()
+                for tensor in (*module._parameters.values(), *module._buffers.values())
+                if tensor is not None
+            ],
+        )
+        for module in parts
+    ]
+
+
 def _check(module: nn.Module, kind: type[nn.Module]) -> None:
     """It is just this class, and nobody changed what it does: no adapter, no hook."""
     if type(module) is not kind:
         raise Unsupported(f"{type(module).__name__} in place of {kind.__name__}")
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+    if not _is_plain(module):
         raise Unsupported(f"{kind.__name__} has a hook")
+
+
+def _is_plain(module: nn.Module) -> bool:
+    return not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))

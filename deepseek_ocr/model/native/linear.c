@@ -69,9 +69,10 @@ static void pack(const Linear *l, int64_t first, int vectors, uint16_t *panel) {
   }
 }
 
-/* e^x, to six digits; 0 far below, and never infinite. */
+/* e^x, to six digits; 0 far below, and never infinite; of two where one is no number min and max
+ * give the second. */
 INLINE __m512 power(__m512 x) {
-  x = _mm512_min_ps(x, _mm512_set1_ps(80.0f));
+  x = _mm512_max_ps(_mm512_set1_ps(-110.0f), _mm512_min_ps(_mm512_set1_ps(80.0f), x));
   const __m512 powers = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
   const __m512 whole = _mm512_roundscale_ps(powers, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512 rest = _mm512_sub_ps(powers, whole);

@@ -45,7 +45,11 @@ def linear(
     Returns:
         (..., N).
     """
-    if not _takes(x, layer):
+    if (
+        not _takes(x, layer)
+        or not _fits(x, layer, residual)
+        or not _fits(x, layer, out, whole=True)
+    ):
         answer = activate(layer(x), activation)
         answer = answer if residual is None else residual + answer
         return answer if out is None else out.copy_(answer)
@@ -186,11 +190,25 @@ def _takes(x: Tensor, *layers: nn.Module) -> bool:
         bias: Any = layer.bias
         if not _is_plain(weight) or weight.shape[-1] != x.shape[-1]:
             return False
-        if bias is not None and bias.dtype != x.dtype:
+        if bias is not None and (bias.dtype != x.dtype or not bias.is_contiguous()):
             return False
         if _learns(x, (weight,) if bias is None else (weight, bias)):
             return False
     return True
+
+
+def _fits(x: Tensor, layer: nn.Module, other: Tensor | None, *, whole: bool = False) -> bool:
+    """Whether a residual, or memory for the answer, lies as C reads it; `whole`: without pauses."""
+    if other is None:
+        return True
+    return (
+        type(other) is Tensor
+        and other.dtype == x.dtype
+        and other.device == x.device
+        and other.shape == (*x.shape[:-1], len(_matrix(layer)[0]))
+        and (other.is_contiguous() or not whole)
+        and not _learns(other, ())
+    )
 
 
 def _is_ready(x: Tensor) -> bool:
