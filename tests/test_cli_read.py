@@ -104,24 +104,25 @@ def test_stdin_is_read_as_a_document(read, folder, monkeypatch, capsys):
     assert capsys.readouterr().out == "stdin, page 1\n"
 
 
-def test_a_reader_that_leaves_ends_the_reading(folder, tmp_path):
+@pytest.mark.parametrize("flags, start", [([], "<!--"), (["--json-lines"], '{"so')])
+def test_a_reader_that_leaves_ends_the_reading(folder, flags, start):
     make_pdf(folder / "long.pdf", 60)
     code = """
 import sys
-from deepseek_ocr.cli.main import run
+from deepseek_ocr.cli.main import main
 from tests.reading.job_samples import use_engine
 from tests.reading.stub import StubEngine
 engine = StubEngine(lambda page: "word " * 4000)
 use_engine(engine)
-code = run("read", sys.argv[1:])
+code = main(["read", *sys.argv[1:]])
 print(len(engine.asked), file=sys.stderr)
 raise SystemExit(code)
 """
-    command = [sys.executable, "-c", code, str(folder / "long.pdf"), "--quiet"]
+    command = [sys.executable, "-c", code, str(folder / "long.pdf"), "--quiet", *flags]
     process = subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout.read(4) == "<!--"
+    assert process.stdout.read(4) == start
     process.stdout.close()
     told, asked = process.stderr.read().splitlines()
     assert (process.wait(), told) == (1, "read: stopped, as nobody reads stdout any more")
@@ -172,6 +173,14 @@ def test_what_is_there_is_said_on_stdout_and_what_failed_on_stderr(
     assert told == f"{out}: 2 documents, 4 pages: 1 failed, 3 ok\n"
     assert err.splitlines()[-1] == f"failed: {folder / 'a.pdf'} page 2: too dark"
     assert "read: 4/4 pages" in err
+
+
+def test_progress_counts_each_bad_end_by_its_name(read, folder, tmp_path, capsys):
+    ends = {1: "truncated", 2: "failed", 3: "truncated"}
+    engine = StubEngine(lambda page: result_of(page, "", ends[page.page]))
+    read(folder / "a.pdf", f"--out={tmp_path / 'out'}", engine=engine)
+    line = next(row for row in capsys.readouterr().err.splitlines() if row.startswith("read: 3/3"))
+    assert "truncated=2" in line and "failed=1" in line
 
 
 def test_many_failures_are_counted(read, tmp_path, capsys):
@@ -317,6 +326,12 @@ def test_a_watched_folder_is_read_as_it_fills(read, folder, tmp_path, monkeypatc
     assert len(capsys.readouterr().out.splitlines()) == 2  # rounds in which there was work
 
 
+def test_a_dry_run_of_a_watched_folder_tells_and_ends(read, folder, tmp_path, capsys):
+    assert read("--watch", folder, f"--out={tmp_path / 'out'}", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 documents, 4 pages, 4 to read"
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_watched_page_that_fails_is_not_tried_for_ever(read, folder, tmp_path, monkeypatch):
     steps = iter(range(5))
 
@@ -342,6 +357,7 @@ def test_every_command_is_completed():
     [
         (["re"], "read"),
         (["read", "--json"], "--json_lines"),
+        (["read", "--json-l"], "--json-lines"),
         (["read", "--task", "des"], "describe"),
         (["read", "--no_res"], "--no_resume"),
         (["completion", "fi"], "fish"),

@@ -87,6 +87,7 @@ def bash() -> str:
         *(f'            {name}) known="{" ".join(flags_of(name))}" ;;' for name in CONFIGS),
         "        esac ;; esac ;;",
         "    esac; fi",
+        '    case "$current" in --*-*) known=${known//_/-} ;; esac',  # both spellings are accepted
         '    COMPREPLY=($(compgen -W "$known" -- "$current"))',
         "}",
         f"complete -o default -F _deepseek_ocr {PROGRAM}",

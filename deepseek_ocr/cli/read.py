@@ -20,6 +20,7 @@ from ..reading.run import read_into_folder, read_to_stream, watch
 from ..reading.tally import Tally
 from .options import parse_options
 from .reading_progress import ReadingProgress
+from .streams import frank_stdout
 
 DESCRIPTION = "Documents to text: pictures and PDFs, one or ten thousand of them."
 GOES_ON = "the same command goes on where it stopped"
@@ -28,7 +29,7 @@ GOES_ON = "the same command goes on where it stopped"
 def main(argv: Sequence[str] | None = None) -> int:
     """Read documents; 3 if a page or a document failed, was cut short or repeats itself."""
     config = parse_options(ReadConfig, argv, prog="deepseek-ocr read", description=DESCRIPTION)
-    if config.watch is not None:
+    if config.watch is not None and not config.dry_run:
         return keep_reading(config)
     documents = find(config)
     if config.out is None and len(documents) > 1:
@@ -44,13 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         tally = read_into_folder(config, documents, lambda: load(config), ReadingProgress(config))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(GOES_ON) from None
+    except OSError as error:
+        raise told(error, config) from error
     return report(config, tally)
+
+
+def told(error: OSError, config: ReadConfig) -> OSError:
+    """What ended a job, with the place where it happened and what to do."""
+    if not error.strerror:
+        return error
+    words = f"{error.strerror}; nothing half-written is left, and {GOES_ON}"
+    return OSError(error.errno, words, error.filename or str(config.out))
 
 
 def find(config: ReadConfig) -> list[Document]:
     """The documents that the arguments name."""
-    watched = () if config.watch is None else (str(config.watch),)
-    return find_documents([*config.inputs, *watched], out=config.out)
+    return find_documents(config.inputs, out=config.out, watched=config.watch)
 
 
 def load(config: ReadConfig) -> Engine:
@@ -128,9 +138,12 @@ def report_failures(config: ReadConfig, tally: Tally) -> None:
 def keep_reading(config: ReadConfig) -> int:
     """Read what appears in a folder, until interrupted."""
     rounds = watch(config, lambda: find(config), lambda: load(config), ReadingProgress(config))
-    for tally in rounds:
-        report(config, tally)
-        sys.stdout.flush()
+    try:
+        for tally in rounds:
+            report(config, tally)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(GOES_ON) from None
     return EXIT_OK
 
 
@@ -142,9 +155,8 @@ def print_one(config: ReadConfig, document: Document) -> int:
     if config.stdout_format == "pdf" and sys.stdout.isatty():
         raise UsageError("a PDF is no text for a terminal; write `> FILE`, or use --out")
     engine = load(config)
-    stdout = getattr(sys.stdout, "stream", sys.stdout)  # that tells when its reader has left
     try:
-        tally = read_to_stream(config, document, engine, stdout, ReadingProgress(config))
+        tally = read_to_stream(config, document, engine, frank_stdout(), ReadingProgress(config))
     except BrokenPipeError:
         print("read: stopped, as nobody reads stdout any more", file=sys.stderr)
         return EXIT_INTERNAL

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from ..progress import Progress, say
@@ -15,6 +17,7 @@ from ..reading.json_document import page_object
 from ..reading.rendering import Renderer
 from ..reading.results import BAD, ReadPage
 from ..reading.work import Work
+from .streams import frank_stdout
 
 
 class ReadingProgress(Listener):
@@ -27,7 +30,8 @@ class ReadingProgress(Listener):
         self.config = config
         self._renderer = Renderer(config)
         self._progress: Progress | None = None
-        self._total = self._tokens = self._num_bad = 0
+        self._total = self._tokens = 0
+        self._bad: Counter[str] = Counter()
         self._began = time.monotonic()
 
     @contextlib.contextmanager
@@ -35,7 +39,8 @@ class ReadingProgress(Listener):
         """Show the job's pages; those that were read before count as done."""
         done, quiet = job.num_done(), self.config.quiet
         self._total = sum(len(work.numbers) or 1 for work in job.works)
-        self._began, self._tokens, self._num_bad = time.monotonic(), 0, 0
+        self._began, self._tokens = time.monotonic(), 0
+        self._bad.clear()
         if done:
             say(f"resume: {done} of {self._total} pages were read before", quiet=quiet)
         with Progress(self._total, "pages", "read", start=done, quiet=quiet) as progress:
@@ -54,16 +59,16 @@ class ReadingProgress(Listener):
     def ended(self, work: Work, page: ReadPage) -> None:
         """One more."""
         if self.config.json_lines:
-            print(json_line(self._row(work, page)), flush=True)
+            stream = sys.stdout if self.config.out is not None else frank_stdout()
+            print(json_line(self._row(work, page)), file=stream, flush=True)
         if self._progress is None:
             return
         self._tokens += page.num_tokens
-        self._num_bad += page.status in BAD
+        self._bad.update({page.status} & set(BAD))
         seconds = max(time.monotonic() - self._began, 1e-9)
         rate = f"{self._tokens / seconds:.0f}"
-        bad = {"failed": self._num_bad} if self._num_bad else {}
-        brief = [f"{rate} tokens/s", *(f"{count} {name}" for name, count in bad.items())]
-        self._progress.advance(1, brief=brief, tokens_s=rate, **bad)
+        brief = [f"{rate} tokens/s", *(f"{count} {name}" for name, count in self._bad.items())]
+        self._progress.advance(1, brief=brief, tokens_s=rate, **self._bad)
 
     def _row(self, work: Work, page: ReadPage) -> dict[str, object]:
         """A page for programs: without a folder to find its text in, with that."""

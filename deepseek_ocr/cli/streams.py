@@ -40,6 +40,15 @@ class LastingStream:
             return None
 
 
+def frank_stdout() -> Any:
+    """stdout that raises BrokenPipeError once its reader has left, for work that only it needs."""
+    return getattr(sys.stdout, "stream", sys.stdout)
+
+
+def _lasting(stream: Any) -> Any:
+    return stream if isinstance(stream, LastingStream) else LastingStream(stream)
+
+
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[None]:
     """Let stdout and stderr be closed, cut off, or without UTF-8, and the job still ends well."""
@@ -48,7 +57,7 @@ def lasting_streams() -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115  Python has None for a closed stream
-    sys.stdout, sys.stderr = (LastingStream(stream or nowhere) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (_lasting(stream or nowhere) for stream in before)
     try:
         yield
         sys.stdout.flush()

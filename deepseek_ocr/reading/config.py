@@ -107,7 +107,7 @@ class ReadConfig:
     quantize: Annotated[Literal["none", "int8", "int4"], "weights of the decoder"] = "none"
     guard: Annotated[bool, "stop answers that repeat themselves"] = True
     retries: Annotated[int, "times that a page which ended in a repetition is asked again"] = 0
-    resume: Annotated[bool, "go on where the job in --out stopped; failed pages are retried"] = True
+    resume: Annotated[bool, "go on where the job in --out stopped"] = True
     num_workers: Annotated[int, "processes that open pages ahead of the model"] = 1
     seed: Annotated[int, "of what retries draw, and of untrained presets"] = 42
     engine: Annotated[str | None, "address of a server that holds the model", "URL"] = None

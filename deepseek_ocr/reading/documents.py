@@ -16,12 +16,13 @@ import sys
 import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from ..data.folder import UNREAD_PICTURES, natural_order
 from ..errors import UsageError, UserError
 from ..pictures import SUFFIXES
+from .config import FORMATS
 
 STDIN = "-"
 STDIN_NAME = "stdin"
@@ -50,20 +51,27 @@ class Document:
     fault: str | None = None
 
 
-def find_documents(inputs: Sequence[str], *, out: Path | None = None) -> list[Document]:
+def find_documents(
+    inputs: Sequence[str], *, out: Path | None = None, watched: Path | None = None
+) -> list[Document]:
     """The documents of `INPUT...`, in the order given, folders in the order of their names.
 
     An input is a file, a folder (all pictures and PDFs below it; hidden files are left out, and so
     is the folder `out`), a glob (where no file has that very name), `@list.txt` (a path a line,
-    from the current folder) or `-`. A file that is named twice is read once.
+    from the current folder) or `-`. A file that is named twice is read once. `watched` is one more
+    folder, which may still be empty.
 
     Raises:
-        UsageError: nothing is piped into stdin, or a list cannot be read.
+        UsageError: nothing is piped into stdin, a list cannot be read, `watched` is no folder.
         UserError: `out` is a folder that is read.
     """
     found: list[Document] = []
     for given in inputs:
         found += _named(given, out)
+    if watched is not None:
+        if not _is_folder(str(watched)):
+            raise UsageError(f"--watch: {_shown(str(watched))}: there is no such folder; make it")
+        found += _in_folder(str(watched), out)
     return _with_unique_names(_once_each(found))
 
 
@@ -94,7 +102,7 @@ def _at(given: str, out: Path | None) -> Iterator[Document]:
     if "\0" in given or not given:
         yield _faulty(given, "not a valid file name; expected a picture, a PDF or a folder")
     elif _is_folder(given):
-        yield from _in_folder(given, out)
+        yield from _in_folder_or_faulty(given, out)
     elif os.path.lexists(given) or not glob.has_magic(given):
         yield _file(given)
     else:
@@ -102,7 +110,7 @@ def _at(given: str, out: Path | None) -> Iterator[Document]:
         if not matches:
             yield _faulty(given, "matches no file; expected pictures, PDFs or folders")
         for match in matches:
-            yield from _in_folder(match, out) if _is_folder(match) else [_file(match)]
+            yield from _in_folder_or_faulty(match, out) if _is_folder(match) else [_file(match)]
 
 
 def _is_folder(path: str) -> bool:
@@ -127,6 +135,11 @@ def _faulty(given: str, fault: str) -> Document:
 # --- folders --------------------------------------------------------------------------------------
 
 
+def _in_folder_or_faulty(given: str, out: Path | None) -> list[Document]:
+    found = list(_in_folder(given, out))
+    return found or [_faulty(given, "the folder holds no picture and no PDF")]
+
+
 def _in_folder(given: str, out: Path | None) -> Iterator[Document]:
     root = Path(given)
     if out is not None and _is_same(root, out):
@@ -140,8 +153,6 @@ def _in_folder(given: str, out: Path | None) -> Iterator[Document]:
         yield Document(source=str(place), path=place, name=_below(root, relative), fault=fault)
     for relative in sorted(files, key=natural_order):
         yield Document(source=str(root / relative), path=root / relative, name=relative)
-    if not files and not faults:
-        yield _faulty(given, "the folder holds no picture and no PDF")
 
 
 def _walk(root: Path, out: Path | None) -> tuple[list[str], list[tuple[str, str]]]:
@@ -232,6 +243,11 @@ def _once_each(found: Sequence[Document]) -> list[Document]:
 
 def _with_unique_names(found: Sequence[Document]) -> list[Document]:
     names = [_usable(document) for document in found]
+    folders = {alike(str(folder)) for name in names for folder in PurePosixPath(name).parents}
+    names = [
+        hashed_name(document, HASH_DIGITS[0]) if _is_blocked(name, folders) else name
+        for document, name in zip(found, names, strict=True)
+    ]
     for digits in HASH_DIGITS:
         counts = Counter(map(alike, names))
         names = [
@@ -242,6 +258,11 @@ def _with_unique_names(found: Sequence[Document]) -> list[Document]:
         dataclasses.replace(document, source=_text(document.source), name=name)
         for document, name in zip(found, names, strict=True)
     ]
+
+
+def _is_blocked(name: str, folders: Collection[str]) -> bool:
+    """Whether a folder is called like one of its outputs, as `a.pdf.md/` beside `a.pdf`."""
+    return any(alike(f"{name}.{kind}") in folders for kind in FORMATS)
 
 
 def _usable(document: Document) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 WAIT_S = 0.5
 """Between two looks at what other processes have done, once all that is left is theirs."""
+
+OF_ONE_DOCUMENT = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EINVAL)
+"""Errors of the disk that come of a document's name: a folder is called like an output, say."""
 
 
 class Engine(Protocol):
@@ -142,6 +146,24 @@ class ReadingJob:
             if work.numbers:
                 self._recover(work)
                 self._write_if_ended(work)
+
+    def settle_unopened(self) -> None:
+        """Leave documents as they are that still do not open, for the same reason as before.
+
+        No model is needed to find that out.
+        """
+        journal = self.folder.journal
+        works = [work for work in self.works if (work.fingerprint, None) in journal.to_retry]
+        works = [work for work in works if work.num_pages is None]
+        found = counted_ahead(
+            [work.document for work in works],
+            password=self.password,
+            max_pixels=self.config.max_pixels,
+        )
+        with closing(found) as counts:
+            for work, count in zip(works, counts, strict=True):
+                if str(count) == journal.ended(work.fingerprint)[None].reason:
+                    journal.to_retry.discard((work.fingerprint, None))
 
     def run(self, engine: Engine) -> None:
         """Read and write until every document is finished, whoever finishes it."""
@@ -288,8 +310,10 @@ class ReadingJob:
             if not self.outputs.are_written(work):
                 self.outputs.write(work, self._kept_pages(work))
             self._kept.pop(work.fingerprint, None)
-        except OSError:  # the disk: no other document fares better
-            raise
+        except OSError as error:
+            if error.errno not in OF_ONE_DOCUMENT:  # the disk: no other document fares better
+                raise
+            work.fault = f"{error.filename2 or error.filename}: {error.strerror}"
         except Exception as error:  # one bad document never ends the job
             logger.debug("%s", work.name, exc_info=True)
             work.fault = (

@@ -58,9 +58,11 @@ def read_into_folder(
         job = ReadingJob(config, folder, works, listener, tried=tried or set())
         if tried is not None:
             tried |= {work.fingerprint for work in works}
-        job.write_what_is_read()
-        if job.unfinished():
+        if job.unfinished() or folder.journal.num_superseded:
             folder.leases.if_alone(lambda: remove_torn(folder, [work.name for work in works]))
+        job.write_what_is_read()
+        job.settle_unopened()
+        if job.unfinished():
             if engine is None:
                 engine = load()
             with listener.reading(job):

@@ -227,6 +227,21 @@ def test_names_that_a_disk_may_take_for_one_are_told_apart():
     assert all("~" in name for name in found[:4]) and found[4] == "b.png"
 
 
+def test_a_document_gives_way_to_a_folder_called_like_its_output():
+    write("in/a.pdf", "in/a.pdf.md/b.png", "in/a.pdf.txt.png")
+    found = names(find_documents(["in"]))
+    assert found == [f"a.pdf~{digest_of('in/a.pdf')}", "a.pdf.md/b.png", "a.pdf.txt.png"]
+
+
+def test_a_watched_folder_may_be_empty_and_must_be_there():
+    Path("in").mkdir()
+    assert find_documents([], watched=Path("in")) == []
+    write("in/a.png")
+    assert names(find_documents([], watched=Path("in"))) == ["a.png"]
+    with pytest.raises(UsageError, match=r"--watch: none: there is no such folder"):
+        find_documents([], watched=Path("none"))
+
+
 def test_odd_names_stay_as_they_are_where_a_file_can_be_called_so():
     odd = ["-a.png", "a b.png", "a\nb.png", "😀.png", "a#b.pdf", "CON.png", "%2e%2e.png", "..a.png"]
     write(*odd)

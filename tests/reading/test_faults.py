@@ -61,7 +61,9 @@ def fail_and_go_on(read, whole, out, moment, error, capsys):
     told = capsys.readouterr().err
     assert code == (4 if "cannot be used as output folder" in told else 1), told
     assert len(told.splitlines()) == 1
+    assert str(out) in told
     assert "Traceback" not in told
+    assert code == 4 or "nothing half-written is left, and the same command goes on" in told
     code, after = read(out)
     assert code == 3
     assert files_of(out) == files_of(whole)
@@ -148,6 +150,21 @@ def test_a_document_that_cannot_be_written_does_not_end_the_job(
     assert "a.pdf: all pages are read, but its files cannot be written (a.pdf: has gone)" in told
     assert "scan.png.md" in files_of(out)
     assert "a.pdf.md" not in files_of(out)
+    code, engine = read(out)
+    assert (code, engine.asked) == (3, [])  # what is read is read
+    assert files_of(out) == files_of(undisturbed[0])
+
+
+def test_a_folder_in_place_of_an_output_stops_that_document_alone(
+    read, undisturbed, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    (out / "a.pdf.md" / "mine").mkdir(parents=True)
+    assert read(out)[0] == 3
+    told = capsys.readouterr().err
+    assert f"a.pdf: all pages are read, but its files cannot be written ({out}/a.pdf.md: " in told
+    assert "scan.png.md" in files_of(out)
+    shutil.rmtree(out / "a.pdf.md")
     code, engine = read(out)
     assert (code, engine.asked) == (3, [])  # what is read is read
     assert files_of(out) == files_of(undisturbed[0])

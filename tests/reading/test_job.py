@@ -88,6 +88,24 @@ def test_a_job_that_is_done_needs_no_engine(read, folder, monkeypatch):
     assert read(folder / "a.pdf") == (0, [])
 
 
+def test_what_a_kill_left_half_written_goes_where_only_files_are_missing(read, folder, tmp_path):
+    read(folder / "a.pdf")
+    torn = tmp_path / "out" / ".a.pdf.md.ab3_d6f8.tmp"
+    torn.write_text("half of")
+    (tmp_path / "out" / "a.pdf.md").unlink()
+    assert read(folder / "a.pdf") == (0, [])
+    assert not torn.exists()
+
+
+def test_a_document_that_still_does_not_open_needs_no_engine(read, folder, tmp_path, monkeypatch):
+    read(folder / "a.pdf", folder / "broken.pdf")
+    rows = rows_of(tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "deepseek_ocr.inference.engine", None)
+    monkeypatch.setattr("tests.reading.test_job.use_engine", lambda *_: None)
+    assert read(folder / "a.pdf", folder / "broken.pdf") == (3, [])
+    assert rows_of(tmp_path / "out") == rows
+
+
 def test_failed_pages_are_retried_by_the_next_run_and_others_are_not(read, folder, tmp_path):
     def fails(page):
         where = (page.path.name, page.page)
