@@ -25,11 +25,21 @@ ALLOWED = {  # folder -> the folders that it may import
     "reading": {"inference", "data", "model"},
     "training": {"model", "data", "metrics", "inference"},
     "evaluation": {"inference", "metrics", "data", "model"},
+    "integrations": {"reading", "inference"},
     "cli": {"model", "data", "metrics", "inference", "reading", "training", "evaluation"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors"}
-WITHOUT_TORCH = {"data", "metrics", "reading", "evaluation", "cli", "__main__", *LEAVES}
+WITHOUT_TORCH = {
+    "data",
+    "metrics",
+    "reading",
+    "evaluation",
+    "integrations",
+    "cli",
+    "__main__",
+    *LEAVES,
+}
 
 
 def modules() -> list[Path]:
